@@ -1,0 +1,82 @@
+"""Registers of wrong answers (mutants) and right ones written differently (variants).
+
+One module a lesson under tests/mutants and tests/variants; each decorates functions or classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, TypeVar
+
+from tests.formal import formal_answers
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A plausible wrong answer: the misconception's name and a sentence for the learner."""
+
+    exercise: str
+    name: str
+    sentence: str
+    answer: Any
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A right answer, written in another way."""
+
+    exercise: str
+    name: str
+    answer: Any
+
+
+@dataclass
+class Register:
+    """The mutants and variants of one lesson, in the order in which they are written."""
+
+    mutants: list[Mutant]
+    variants: list[Variant]
+
+    def mutant(self, exercise: str, name: str, sentence: str) -> Callable[[T], T]:
+        """Declare a wrong answer. The sentence helps to think and gives no answer away."""
+
+        def keep(answer: T) -> T:
+            self.mutants.append(Mutant(exercise, name, sentence, answer))
+            return answer
+
+        return keep
+
+    def variant(self, exercise: str, name: str) -> Callable[[T], T]:
+        """Declare a right answer."""
+
+        def keep(answer: T) -> T:
+            self.variants.append(Variant(exercise, name, answer))
+            return answer
+
+        return keep
+
+
+def register() -> Register:
+    """An empty register."""
+    return Register([], [])
+
+
+def mutants_of(topic: str) -> list[Mutant]:
+    """The wrong answers of a lesson."""
+    return import_module(f"tests.mutants.{topic}").REGISTER.mutants
+
+
+def variants_of(topic: str) -> list[Variant]:
+    """The right answers of a lesson."""
+    return import_module(f"tests.variants.{topic}").REGISTER.variants
+
+
+def all_mutants(topic: str, exercise: str) -> list[Mutant]:
+    """The wrong answers to one exercise: those written by hand, then those of bad form."""
+    written = [m for m in mutants_of(topic) if m.exercise == exercise]
+    formal = [Mutant(exercise, *rest) for rest in formal_answers(topic, exercise)]
+    return [*written, *formal]

@@ -1,0 +1,123 @@
+"""How strong the laws of a lesson are: `python -m tests.audit kl_divergence`.
+
+For each exercise: does the reference pass, is a right variant refused, does a mutant
+survive, is it named by its fingerprint, and which law has no mutant that it alone kills.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from tests.answers import all_mutants, mutants_of, variants_of
+from vae_edu.build.numbers import oracle_of
+from vae_edu.catalogue import exercises_of, topic_of
+from vae_edu.checks.judging import (
+    Verdict,
+    laws_of,
+    misconception,
+    run_law,
+    run_public,
+)
+from vae_edu.checks.law import Law
+from vae_edu.subject import Subject, local
+from vae_edu.work import reference_answers
+
+SEED = "audit"
+
+
+def every_law(topic: str, exercise: str) -> list[Law]:
+    """Public laws, then hidden ones."""
+    hidden = import_module(f"tests.hidden.{topic}").LAWS
+    return [*laws_of(topic).of(exercise), *hidden.of(exercise)]
+
+
+def verdicts(topic: str, exercise: str, subject: Subject) -> list[Verdict]:
+    """Every law on fresh inputs, the true values from the oracles."""
+    truth = oracle_of(topic)
+    return [run_law(x, subject, truth, SEED) for x in every_law(topic, exercise)]
+
+
+@dataclass
+class Audit:
+    """What was found about one exercise."""
+
+    exercise: str
+    laws: int = 0
+    hidden: int = 0
+    mutants: int = 0
+    formal: int = 0
+    variants: int = 0
+    reference: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    surviving: list[str] = field(default_factory=list)
+    unnamed: list[str] = field(default_factory=list)
+    idle: list[str] = field(default_factory=list)
+
+
+@cache
+def audit(topic: str, exercise: str) -> Audit:
+    """Run everything there is on one exercise."""
+    laws = every_law(topic, exercise)
+    found = Audit(exercise, sum(not x.hidden for x in laws), sum(x.hidden for x in laws))
+    right = reference_answers(topic)[exercise]
+    found.reference = _broken_words(topic, exercise, right)
+    for variant in (v for v in variants_of(topic) if v.exercise == exercise):
+        found.variants += 1
+        words = _broken_words(topic, exercise, variant.answer)
+        found.refused += [f"{variant.name}: {w}" for w in words]
+    _mutants(topic, exercise, found, laws)
+    return found
+
+
+def _broken_words(topic: str, exercise: str, answer: Any) -> list[str]:
+    subject = local({exercise: answer})
+    judged = verdicts(topic, exercise, subject) + run_public(topic, exercise, subject)
+    return [f"[{v.law.name}] {v.message} {v.trace}" for v in judged if not v.holds]
+
+
+def _mutants(topic: str, exercise: str, found: Audit, laws: list[Law]) -> None:
+    alone: Counter[tuple[bool, str]] = Counter()
+    found.mutants = sum(m.exercise == exercise for m in mutants_of(topic))
+    made_twice = zip(
+        all_mutants(topic, exercise), all_mutants(topic, exercise), strict=True
+    )
+    for mutant, again in made_twice:  # one of them remembers its first call
+        subject = local({exercise: mutant.answer})
+        broken = [v.law for v in verdicts(topic, exercise, subject) if not v.holds]
+        if not broken:
+            found.surviving.append(mutant.name)
+        for tier in (False, True):
+            own = [law.name for law in broken if law.hidden is tier]
+            if len(own) == 1:
+                alone[tier, own[0]] += 1
+        public = run_public(topic, exercise, local({exercise: again.answer}))
+        known = misconception(topic, exercise, public)
+        if any(not v.holds for v in public) and (
+            known is None or known.name != mutant.name
+        ):
+            found.unnamed.append(f"{mutant.name} -> {known.name if known else None}")
+    found.formal = len(all_mutants(topic, exercise)) - found.mutants
+    found.idle = [x.name for x in laws if not alone[x.hidden, x.name]]
+
+
+def report(topic: str) -> str:
+    """The audit of a lesson as text."""
+    lines = []
+    for entry in exercises_of(topic):
+        a = audit(topic, entry.name)
+        lines.append(
+            f"{a.exercise}: {a.laws}+{a.hidden} laws, {a.mutants}+{a.formal} mutants, "
+            f"{a.variants} variants"
+        )
+        for name in ("reference", "refused", "surviving", "unnamed", "idle"):
+            lines += [f"    {name}: {x}" for x in getattr(a, name)]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(report(topic_of(sys.argv[1])))

@@ -1,0 +1,1 @@
+"""Plausible wrong answers, one module a lesson, each naming its misconception."""

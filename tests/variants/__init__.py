@@ -1,0 +1,1 @@
+"""Right answers written differently, one module a lesson: none may be refused."""

@@ -1,0 +1,161 @@
+"""`vae-edu build`: every built file of the course, from the authored ones.
+
+Built: `vae_edu/exercises/*.py`, `vae_edu/checks/recorded/*.json`, `solutions/*/*.ipynb`
+(executed) and `notebooks/*/*.ipynb`. Building into an empty folder gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from vae_edu import catalogue
+from vae_edu.build.notebook import notebook, released
+from vae_edu.build.source import read_exercises, stub_module
+from vae_edu.errors import CourseError
+from vae_edu.paths import course_root
+
+CELL_SECONDS = 120
+
+
+def lesson_folder(topic: str) -> Path:
+    """A lesson's authored folder."""
+    return course_root() / "solutions" / catalogue.folder_of(topic)
+
+
+def authored() -> list[str]:
+    """The topics that have sources, in order."""
+    return [t for t in catalogue.TOPICS if (lesson_folder(t) / "lesson.py").exists()]
+
+
+def build(topics: Iterable[str], target: Path, *, execute: bool = True) -> list[Path]:
+    """Build the lessons into `target` (the course root, or an empty folder).
+
+    The stubs first, since notebooks and numbers are built with them. execute: run the
+    instructor's notebooks and keep their outputs; otherwise they keep those they have.
+    """
+    topics = list(topics)
+    written = [build_stub(t, target) for t in topics]
+    written += [build_numbers(t, target) for t in topics]
+    for topic in topics:
+        written += build_notebooks(topic, target, execute=execute)
+    return written
+
+
+def command(lessons: list[str], target: str | None, *, execute: bool) -> int:
+    """`vae-edu build`: say what is written."""
+    topics = [catalogue.topic_of(lesson) for lesson in lessons] or authored()
+    root = Path(target) if target else course_root()
+    sys.path.insert(0, str(course_root()))  # the oracles and mutants are in tests/
+    for path in build(topics, root, execute=execute):
+        print(f"built {path.relative_to(root)}")
+    return 0
+
+
+def build_stub(topic: str, target: Path) -> Path:
+    """`vae_edu/exercises/<topic>.py`."""
+    source = read_exercises(lesson_folder(topic))
+    path = target / "vae_edu" / "exercises" / f"{topic}.py"
+    catalogue.exercises_of.cache_clear()
+    return _put(path, stub_module(source, topic))
+
+
+def build_numbers(topic: str, target: Path) -> Path:
+    """`vae_edu/checks/recorded/<topic>.json`."""
+    from vae_edu.build.numbers import record
+
+    path = target / "vae_edu" / "checks" / "recorded" / f"{topic}.json"
+    return _put(path, record(topic))
+
+
+def build_notebooks(topic: str, target: Path, *, execute: bool) -> list[Path]:
+    """The instructor's notebook and the learner's."""
+    folder = catalogue.folder_of(topic)
+    book = notebook(lesson_folder(topic))
+    solution = target / "solutions" / folder / f"{folder}.ipynb"
+    learner = target / "notebooks" / folder / f"{folder}.ipynb"
+    release = released(nbformat.from_dict(book), _nbgrader_config())  # type: ignore
+    if execute:
+        run(book, before=topic)
+    else:
+        _keep_outputs(book, lesson_folder(topic) / f"{folder}.ipynb")
+    return [_put(solution, _text(book)), _put(learner, _text(release))]
+
+
+def _text(book: NotebookNode) -> str:
+    return nbformat.writes(book, version=4) + "\n"  # type: ignore[no-untyped-call]
+
+
+def _put(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8", newline="\n")
+    return path
+
+
+def _nbgrader_config() -> Any:
+    from traitlets.config import PyFileConfigLoader
+
+    path = course_root() / "nbgrader_config.py"
+    return PyFileConfigLoader(path.name, path=str(path.parent)).load_config()
+
+
+def run(book: NotebookNode, *, before: str, allow_errors: bool = False) -> None:
+    """Execute a notebook as someone would who has done all lessons before this one."""
+    from nbclient import NotebookClient
+
+    with learner_who_did(before) as work:
+        environment = {**os.environ, "VAE_EDU_WORK": str(work), "OMP_NUM_THREADS": "2"}
+        client = NotebookClient(
+            book,
+            timeout=CELL_SECONDS,
+            kernel_name="python3",
+            allow_errors=allow_errors,
+            record_timing=False,
+            resources={"metadata": {"path": str(course_root() / "notebooks")}},
+        )
+        with client.setup_kernel(env=environment):
+            for index, cell in enumerate(book.cells):
+                client.execute_cell(cell, index)
+    clean(book)
+
+
+@contextmanager
+def learner_who_did(before: str) -> Any:
+    """A temporary `work/` with the reference answers of all lessons before this one."""
+    with tempfile.TemporaryDirectory() as folder:
+        for topic in catalogue.TOPICS[: catalogue.TOPICS.index(before)]:
+            path = lesson_folder(topic) / "exercises.py"
+            if path.exists():
+                text = path.read_text(encoding="utf-8")
+                Path(folder, f"{topic}.py").write_text(text, encoding="utf-8")
+        yield Path(folder)
+
+
+def clean(book: NotebookNode) -> None:
+    """Take out of an executed notebook what depends on the machine or the clock."""
+    book.metadata["language_info"] = {"name": "python"}
+    for cell in book.cells:
+        cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            output.get("metadata", {}).clear()
+            if output.output_type == "stream" and output.name == "stderr":
+                raise CourseError(f"a cell writes to stderr: {output.text[:300]}")
+
+
+def _keep_outputs(book: NotebookNode, path: Path) -> None:
+    if not path.exists():
+        return
+    old = {c.id: c for c in nbformat.read(path, as_version=4).cells}  # type: ignore
+    for cell in book.cells:
+        known = old.get(cell.id)
+        if known and cell.cell_type == "code" and known.source == cell.source:
+            cell.outputs, cell.execution_count = known.outputs, known.execution_count

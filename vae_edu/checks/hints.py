@@ -1,0 +1,74 @@
+"""What a wrong value looks like, said in a sentence: a sign, a factor, a sum, a mean.
+
+Used where no known mistake matches. What does not belong here: anything about one exercise.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_FACTORS = {
+    0.5: "exactly half the expected value: a factor 1/2 too many, or a 2 missing",
+    2.0: "exactly twice the expected value: a factor 1/2 is missing",
+    math.log(2): "the expected value times log 2: bits and nats are exchanged",
+    1 / math.log(2): "the expected value divided by log 2: bits and nats are exchanged",
+}
+
+
+def look(got: Any, expected: Any) -> str:
+    """A sentence on how `got` differs from `expected`; empty where nothing stands out."""
+    if not isinstance(got, Tensor) or not isinstance(expected, Tensor):
+        return ""
+    g, e = got.to(torch.float64), expected.to(torch.float64)
+    if g.shape != e.shape:
+        return _shapes(g, e)
+    if not bool(torch.isfinite(e).all()):
+        return ""
+    if bool(torch.isnan(g).any()):
+        return "NaN comes from 0/0, inf - inf, 0 * inf or the log of a negative number."
+    return _values(g, e)
+
+
+def _shapes(g: Tensor, e: Tensor) -> str:
+    if g.dim() == 0 and e.dim() > 0:
+        return (
+            "One number came out where one value per example was asked for: a sum or mean "
+            "without `dim` reduces the batch too."
+        )
+    if g.dim() == e.dim() + 1:
+        return "One dimension too many is left: was the sum over the last dimension taken?"
+    if g.dim() == e.dim() and sorted(g.shape) == sorted(e.shape):
+        return "The sizes are right but in another order."
+    return ""
+
+
+def _values(g: Tensor, e: Tensor) -> str:
+    if g.numel() == 0 or not bool(torch.isfinite(g).all()):
+        return ""
+    if torch.allclose(g, -e, rtol=1e-5) and not torch.allclose(g, e):
+        return "It is exactly the negative of the expected value: look at the sign."
+    ratio, difference = g / e, g - e
+    if bool(torch.isfinite(ratio).all()) and _constant(ratio):
+        return "It is " + _factor(float(ratio.flatten()[0])) + "."
+    if _constant(difference) and difference.numel() > 1:
+        return (
+            f"It differs from the expected value by the same amount everywhere, "
+            f"{float(difference.flatten()[0]):.4g}: a constant term is missing or too many."
+        )
+    return ""
+
+
+def _constant(values: Tensor) -> bool:
+    first = values.flatten()[0]
+    return values.numel() > 1 and torch.allclose(values, first, rtol=1e-5, atol=1e-8)
+
+
+def _factor(ratio: float) -> str:
+    for known, words in _FACTORS.items():
+        if math.isclose(ratio, known, rel_tol=1e-4):
+            return words
+    return f"the expected value times {ratio:.4g}, everywhere"

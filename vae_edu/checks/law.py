@@ -1,0 +1,268 @@
+"""What a law is, how two values are compared, and where the true values come from.
+
+A law is a function of (subject, truth, draw) that raises `Broken` with words for the learner.
+`truth(name, *args)` gives the expected value: from a recorded table in a learner's copy (numbers
+only, no code), from an independent oracle on the instructor's side.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from vae_edu.checks.draw import Draw
+from vae_edu.subject import Answer, Subject, Wrong
+
+EXACT = 1e-10  # relative to the scale, float64
+LOOSE = 1e-6  # where a law is about something else than the last digits
+FLOAT32 = 64 * torch.finfo(torch.float32).eps
+
+
+class Broken(Exception):
+    """A law does not hold. `kind` says how, the message says it to the learner."""
+
+    def __init__(
+        self, message: str, kind: str = "value", got: Any = None, expected: Any = None
+    ) -> None:
+        super().__init__(message)
+        self.message, self.kind = message, kind
+        self.got, self.expected = got, expected
+
+
+class Truth(Protocol):
+    """The expected values: of a function, and of its vector-Jacobian products."""
+
+    def __call__(self, name: str, *args: Any) -> Any:
+        """The expected value of `name(*args)`."""
+
+    def vjp(
+        self,
+        name: str,
+        args: Sequence[Any],
+        wrt: Sequence[int],
+        cotangents: Sequence[Tensor],
+    ) -> list[Tensor]:
+        """The expected vector-Jacobian products with respect to args[i], i in wrt."""
+
+
+LawBody = Callable[[Subject, Truth, Draw], None]
+
+
+@dataclass(frozen=True)
+class Law:
+    """One law about one exercise.
+
+    name: short, one word or two; sentence: what it says, read as "... holds" by a learner;
+    weight: its share of the score; alone: it counts even where the values are wrong.
+    """
+
+    exercise: str
+    name: str
+    sentence: str
+    body: LawBody
+    weight: float = 1.0
+    hidden: bool = False
+
+
+@dataclass
+class Laws:
+    """The laws of a lesson, in the order in which they are tried."""
+
+    topic: str
+    laws: list[Law] = field(default_factory=list)
+
+    def add(self, law: Law) -> None:
+        """Append a law; two of one exercise never share a name."""
+        if any(
+            (law.exercise, law.name) == (old.exercise, old.name) for old in self.laws
+        ):
+            raise ValueError(f"{law.exercise} has two laws called {law.name!r}")
+        self.laws.append(law)
+
+    def law(
+        self, exercise: str, name: str, sentence: str, *, hidden: bool = False
+    ) -> Callable[[LawBody], LawBody]:
+        """Declare a law written by hand."""
+
+        def declare(body: LawBody) -> LawBody:
+            self.add(Law(exercise, name, sentence, body, hidden=hidden))
+            return body
+
+        return declare
+
+    def of(self, exercise: str) -> list[Law]:
+        """The laws of one exercise."""
+        return [law for law in self.laws if law.exercise == exercise]
+
+
+def describe(value: Any) -> str:
+    """A value in a few words: numbers where they are few, shape and dtype otherwise."""
+    if isinstance(value, Wrong):
+        return f"a {value.type}"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(describe(v) for v in value) + ")"
+    if not isinstance(value, Tensor):
+        return f"{value:.6g}" if isinstance(value, float) else repr(value)
+    if value.device.type == "meta":
+        return f"a tensor {shape_text(value)} on another device"
+    flat = [f"{v:.5g}" for v in value.flatten()[:4].tolist()]
+    more = ", …" if value.numel() > 4 else ""
+    return f"[{', '.join(flat)}{more}] of shape {shape_text(value)}"
+
+
+def shape_text(value: Tensor) -> str:
+    """A shape as a learner writes it: (4, 3)."""
+    return str(tuple(value.shape))
+
+
+def compare(
+    got: Any,
+    expected: Any,
+    *,
+    scale: float = 1.0,
+    rtol: float = EXACT,
+    what: str = "the result",
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Raise `Broken` unless `got` is `expected` within rtol · max(scale, |expected|).
+
+    Types, number of parts and shapes are compared exactly; the dtype where one is given.
+    Infinities must agree; a NaN is never right.
+    """
+    if isinstance(expected, tuple):
+        _compare_tuple(got, expected, scale=scale, rtol=rtol, what=what, dtype=dtype)
+        return
+    if isinstance(expected, float):
+        _compare_float(got, expected, rtol, what)
+        return
+    _expect_tensor(got, expected, what)
+    if dtype is not None and got.dtype != dtype:
+        raise Broken(
+            f"{what} has dtype {_dtype(got.dtype)} for inputs of {_dtype(dtype)}; the dtype "
+            "should follow the inputs.",
+            "dtype",
+            got,
+            expected,
+        )
+    _compare_values(got, expected, scale, rtol, what)
+
+
+def expect_like(got: Any, expected: Any, what: str) -> None:
+    """Raise `Broken` unless types, number of parts and shapes agree; values may differ."""
+    if not isinstance(expected, tuple):
+        _expect_tensor(got, expected, what)
+        return
+    if not isinstance(got, tuple) or len(got) != len(expected):
+        raise Broken(
+            f"{what} should be a tuple of {len(expected)}; it is {describe(got)}.",
+            "type",
+            got,
+            expected,
+        )
+    for place, (g, e) in enumerate(zip(got, expected, strict=True)):
+        expect_like(g, e, f"part {place + 1} of {what}")
+
+
+def _dtype(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _compare_tuple(got: Any, expected: tuple[Any, ...], *, what: str, **how: Any) -> None:
+    if not isinstance(got, tuple):
+        raise Broken(
+            f"{what} should be a tuple of {len(expected)}; it is {describe(got)}.",
+            "type",
+            got,
+            expected,
+        )
+    if len(got) != len(expected):
+        raise Broken(
+            f"{what} should be a tuple of {len(expected)}; it has {len(got)} parts.",
+            "type",
+            got,
+            expected,
+        )
+    for place, (g, e) in enumerate(zip(got, expected, strict=True)):
+        compare(g, e, what=f"part {place + 1} of {what}", **how)
+
+
+def _compare_float(got: Any, expected: float, rtol: float, what: str) -> None:
+    if not isinstance(got, float):
+        raise Broken(
+            f"{what} should be a Python float; it is {describe(got)}.",
+            "type",
+            got,
+            expected,
+        )
+    if not math.isclose(got, expected, rel_tol=rtol, abs_tol=rtol):
+        raise Broken(
+            f"{what} is {got:.8g}; expected {expected:.8g}.", "value", got, expected
+        )
+
+
+def _expect_tensor(got: Any, expected: Tensor, what: str) -> None:
+    if not isinstance(got, Tensor):
+        raise Broken(
+            f"{what} should be a tensor; it is {describe(got)}.", "type", got, expected
+        )
+    if got.shape != expected.shape:
+        raise Broken(
+            f"{what} has shape {shape_text(got)}; expected {shape_text(expected)}.",
+            "shape",
+            got,
+            expected,
+        )
+
+
+def _compare_values(
+    got: Tensor, expected: Tensor, scale: float, rtol: float, what: str
+) -> None:
+    g, e = got.to(torch.float64), expected.to(torch.float64)
+    finite = torch.isfinite(e)
+    room = rtol * torch.clamp(torch.where(finite, e.abs(), 0.0), min=scale)
+    close = torch.where(finite, (g - e).abs() <= room, g == e)
+    if bool(close.all()):
+        return
+    if bool((finite & ~torch.isfinite(g)).any()):
+        kind, words = "overflow", "is not finite where the true value is"
+    else:
+        kind, words = "value", "is not the true value"
+    place = tuple((~close).nonzero()[0].tolist())
+    where = f" at index {place}" if place else ""
+    raise Broken(
+        f"{what} {words}{where}: got {g[place].item():.6g}, "
+        f"expected {e[place].item():.6g}.",
+        kind,
+        got,
+        expected,
+    )
+
+
+class OracleTruth:
+    """Truth computed by independent code, on the instructor's side."""
+
+    def __init__(self, oracle: Subject) -> None:
+        self.oracle = oracle
+
+    def __call__(self, name: str, *args: Any) -> Any:
+        """See `Truth`."""
+        return self.oracle.call(name, *args)
+
+    def vjp(
+        self,
+        name: str,
+        args: Sequence[Any],
+        wrt: Sequence[int],
+        cotangents: Sequence[Tensor],
+    ) -> list[Tensor]:
+        """See `Truth`; an input that the value does not depend on has gradient zero."""
+        answer: Answer = self.oracle.vjp(name, args, wrt, cotangents)
+        return [
+            torch.zeros_like(args[i]) if g is None else g
+            for i, g in zip(wrt, answer.grads, strict=True)
+        ]

@@ -1,0 +1,16 @@
+"""Errors meant for the reader of the course, not for a debugger.
+
+What belongs here: the base of every error that a user can put right. What does not:
+errors of one module (they subclass this one and live there).
+"""
+
+from __future__ import annotations
+
+__all__ = ["CourseError"]
+
+
+class CourseError(Exception):
+    """Something the user can put right; its message says what, and how.
+
+    The command line prints the message alone and exits with status 2.
+    """

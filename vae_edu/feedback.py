@@ -1,0 +1,188 @@
+"""`check`: what a learner runs under an exercise, and the words and card that come back.
+
+What belongs here: turning verdicts into feedback. What does not: laws, and true values.
+"""
+
+from __future__ import annotations
+
+import html
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vae_edu import catalogue, work
+from vae_edu.checks.hints import look
+from vae_edu.checks.judging import Misconception, Verdict, misconception, run_public
+from vae_edu.subject import local
+
+_THINK = {
+    "type": "Look at the type that the signature promises.",
+    "shape": "Follow the shapes line by line; each sum names the dimension it removes.",
+    "dtype": "A constant tensor or a cast inside fixes the dtype; derive it from the inputs.",
+    "device": "",
+    "overflow": "Which intermediate value is too large or too small for a float? Rewrite the "
+    "formula so that it never appears.",
+    "gradient": "",
+    "mutated": "",
+    "left grad": "",
+}
+
+
+@dataclass
+class Feedback:
+    """What came out of checking one exercise; shows itself as text or as a card."""
+
+    exercise: catalogue.Exercise
+    verdicts: Sequence[Verdict]
+    known: Misconception | None
+
+    @property
+    def passed(self) -> bool:
+        """True where every law holds."""
+        return all(v.holds for v in self.verdicts)
+
+    @property
+    def unfinished(self) -> bool:
+        """True where the exercise is not filled in yet."""
+        return any(v.kind == "unfinished" for v in self.verdicts)
+
+    def title(self) -> str:
+        """One line: the exercise and how many laws hold."""
+        name, number = self.exercise.name, self.exercise.card.number
+        if self.unfinished:
+            return f"Exercise {number} · {name}: not filled in yet"
+        held = sum(v.holds for v in self.verdicts)
+        count = len(self.verdicts)
+        if self.passed:
+            return f"Exercise {number} · {name}: right. All {count} laws hold."
+        return f"Exercise {number} · {name}: {held} of {count} laws hold."
+
+    def paragraphs(self) -> list[str]:
+        """The first broken law in words, and the known mistake or a way to think."""
+        broken = next((v for v in self.verdicts if not v.holds), None)
+        if broken is None:
+            return []
+        if broken.kind == "unfinished":
+            return [
+                "Replace the line `raise NotImplementedError(...)` by your answer, run the cell, "
+                "then run this check again. The hints above open one at a time."
+            ]
+        said = [f"Tried: {broken.law.sentence}.", *_words(broken)]
+        if self.known:
+            said.append(f"{self.known.name}. {self.known.sentence}")
+        else:
+            said += [text for text in (_hint(broken),) if text]
+        return said
+
+    def __str__(self) -> str:
+        """The feedback as plain text."""
+        lines = [self.title()]
+        if not self.unfinished and not self.passed:
+            lines += [f"  {_mark(v)} {v.law.sentence}" for v in self.verdicts]
+        return "\n".join([*lines, *(p.rstrip() for p in self.paragraphs())])
+
+    def _repr_html_(self) -> str:
+        colour = "#009E73" if self.passed else "#999" if self.unfinished else "#D55E00"
+        rows = "" if self.unfinished else "".join(map(_row, self.verdicts))
+        said = "".join(_paragraph(p) for p in self.paragraphs())
+        return (
+            f'<div class="vae-edu-check" style="border-left:5px solid {colour};'
+            f'padding:.4em 1em;margin:.3em 0"><strong>{html.escape(self.title())}</strong>'
+            f"{said}<details{'' if self.passed else ' open'}><summary>Laws tried</summary>"
+            f'<ul style="list-style:none;padding-left:.5em">{rows}</ul></details></div>'
+            if rows
+            else f'<div class="vae-edu-check" style="border-left:5px solid {colour};'
+            f'padding:.4em 1em"><strong>{html.escape(self.title())}</strong>{said}</div>'
+        )
+
+
+def _mark(verdict: Verdict) -> str:
+    return "holds " if verdict.holds else "BROKEN"
+
+
+def _row(verdict: Verdict) -> str:
+    mark = "&#10003; holds" if verdict.holds else "&#10007; <strong>broken</strong>"
+    return f"<li>{mark}: {html.escape(verdict.law.sentence)}</li>"
+
+
+def _paragraph(text: str) -> str:
+    style = "margin:.4em 0;white-space:pre-wrap"
+    return f'<p style="{style}">{html.escape(text)}</p>'
+
+
+def _words(broken: Verdict) -> list[str]:
+    if broken.kind == "error":
+        return [
+            f"Your code stopped with {broken.message}",
+            broken.trace.rstrip(),
+        ]
+    return [_capital(broken.message)]
+
+
+def _capital(text: str) -> str:
+    starts_with_name = text.split("(")[0].isidentifier()
+    return text if starts_with_name else text[:1].upper() + text[1:]
+
+
+def _hint(broken: Verdict) -> str:
+    return look(broken.got, broken.expected) or _THINK.get(broken.kind, "")
+
+
+class CheckFailed(AssertionError):
+    """A law is broken. In a notebook it shows one line, below the card."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
+def judge(answer: Any) -> Feedback:
+    """Run the public laws on an answer (a function, a class, or an exercise's name)."""
+    name = answer if isinstance(answer, str) else getattr(answer, "__name__", "")
+    entry = catalogue.find(name)
+    module = importlib.import_module(f"vae_edu.exercises.{entry.topic}")
+    if isinstance(answer, str) or _from_work(answer):
+        work.refresh(entry.topic)
+        answer = getattr(module, name)
+    verdicts = run_public(entry.topic, name, local({name: answer}))
+    return Feedback(entry, verdicts, misconception(entry.topic, name, verdicts))
+
+
+def _from_work(answer: Any) -> bool:
+    """An answer that was loaded from `work/` may have been edited there since."""
+    return str(getattr(answer, "__module__", "")).startswith("vae_edu_work.")
+
+
+def check(answer: Any) -> None:
+    """Check your answer to an exercise: `check(gaussian_kl)`.
+
+    Shows what was tried, what came out, what was expected, and the name of a known mistake.
+    Raises NotImplementedError for an unfilled exercise and an AssertionError for a wrong
+    one, so that a notebook run from top to bottom, and nbgrader, notice.
+    """
+    feedback = judge(answer)
+    if feedback.unfinished:
+        raise _not_yet(feedback)
+    _show(feedback)
+    if not feedback.passed:
+        raise CheckFailed(feedback.title())
+
+
+def _not_yet(feedback: Feedback) -> NotImplementedError:
+    text = str(feedback)
+    error = NotImplementedError(text)
+    error._render_traceback_ = lambda: [text]  # type: ignore[attr-defined]
+    return error
+
+
+def _show(feedback: Feedback) -> None:
+    try:
+        from IPython import get_ipython
+        from IPython.display import display
+    except ImportError:
+        print(feedback)
+        return
+    if get_ipython() is None:  # type: ignore[no-untyped-call]
+        print(feedback)
+    else:
+        display(feedback)  # type: ignore[no-untyped-call]
