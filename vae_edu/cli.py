@@ -1,0 +1,137 @@
+"""The command line, `vae-edu VERB`: verbs only, no logic.
+
+What belongs here: one `_verb` function a verb, which declares its options and imports
+the module that does the work only when the verb runs. What does not: the work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from vae_edu.errors import CourseError
+
+if TYPE_CHECKING:
+    # argparse gives this type no public name.
+    Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
+    Register = Callable[[Verbs], None]
+
+__all__ = ["main"]
+
+USER_ERROR = 2
+
+
+def _data(verbs: Verbs) -> None:
+    parser = verbs.add_parser("data", help="get MNIST and check it, byte for byte")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--from",
+        dest="source",
+        metavar="DIR",
+        help="import the four IDX files (gzipped or not) from DIR",
+    )
+    how.add_argument("--fetch", action="store_true", help="download, and only that")
+    how.add_argument("--verify", action="store_true", help="check what is here")
+
+    def run(args: argparse.Namespace) -> int:
+        from vae_edu import data
+
+        return data.command(args.source, fetch=args.fetch, verify=args.verify)
+
+    parser.set_defaults(run=run)
+
+
+def _doctor(verbs: Verbs) -> None:
+    parser = verbs.add_parser("doctor", help="what works here, and what does not")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+    def run(args: argparse.Namespace) -> int:
+        from vae_edu import doctor
+
+        return doctor.command(as_json=args.json)
+
+    parser.set_defaults(run=run)
+
+
+def _build(verbs: Verbs) -> None:
+    parser = verbs.add_parser("build", help="build notebooks, stubs and numbers")
+    parser.add_argument("lessons", nargs="*", metavar="LESSON", help="default: all")
+    parser.add_argument("--to", metavar="DIR", help="another folder than the checkout")
+    parser.add_argument(
+        "--no-execute", action="store_true", help="keep the outputs that are there"
+    )
+
+    def run(args: argparse.Namespace) -> int:
+        from vae_edu.build import course
+
+        return course.command(args.lessons, args.to, execute=not args.no_execute)
+
+    parser.set_defaults(run=run)
+
+
+def _progress(verbs: Verbs) -> None:
+    parser = verbs.add_parser("progress", help="what is right, wrong and open in work/")
+
+    def run(args: argparse.Namespace) -> int:
+        from vae_edu.standing import progress
+
+        print(progress())
+        return 0
+
+    parser.set_defaults(run=run)
+
+
+def _judge(verbs: Verbs) -> None:
+    parser = verbs.add_parser("judge", help="judge answers by public and hidden laws")
+    parser.add_argument("answers", nargs="+", metavar="ANSWERS", help="files or folders")
+    parser.add_argument("--exercise", metavar="NAME", help="judge this one only")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--seed", default="judge", help="draws the inputs")
+    parser.add_argument(
+        "--seconds", type=float, default=20.0, help="time for each law (default 20)"
+    )
+
+    def run(args: argparse.Namespace) -> int:
+        from vae_edu.grading import judge
+
+        return judge.command(
+            args.answers,
+            args.exercise,
+            as_json=args.json,
+            seed=args.seed,
+            seconds=args.seconds,
+        )
+
+    parser.set_defaults(run=run)
+
+
+VERBS: tuple[Register, ...] = (_data, _doctor, _progress, _judge, _build)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser with every verb of `VERBS` in it."""
+    parser = argparse.ArgumentParser(
+        prog="vae-edu",
+        description="Derive a VAE, implement it, have each step checked.",
+    )
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    for register in VERBS:
+        register(verbs)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; return the exit status (2: the user can put it right)."""
+    args = build_parser().parse_args(argv)
+    try:
+        status: int = args.run(args)
+    except CourseError as error:
+        print(f"vae-edu: {error}", file=sys.stderr)
+        return USER_ERROR
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The instructor's side: judging answers in processes that know no answer."""

@@ -1,0 +1,198 @@
+"""What crosses between the judge and the process that runs a learner's code: plain data.
+
+A frame is a length, a JSON header and raw tensor bytes. No pickle. Whatever does not fit
+(an unknown dtype, wrong sizes, too much) is a `WireError` for the receiver.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import select
+import socket
+import struct
+import time
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vae_edu.probes import Probe
+from vae_edu.subject import Answer, Request, SubjectError, Wrong
+
+LIMIT = 64 * 2**20  # bytes a frame
+DTYPES = {
+    name: getattr(torch, name)
+    for name in (
+        "float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool".split()
+    )
+}
+_HEAD = struct.Struct("!II")
+
+
+class WireError(Exception):
+    """The other side closed, was too late, or sent something that is no frame."""
+
+
+def send(sock: socket.socket, message: dict[str, Any]) -> None:
+    """Send one message: JSON-like data with tensors, probes, tuples in it."""
+    blobs: list[bytes] = []
+    header = json.dumps(_pack(message, blobs)).encode()
+    body = b"".join(blobs)
+    if len(header) + len(body) > LIMIT:
+        raise WireError("the message is too large")
+    sock.sendall(_HEAD.pack(len(header), len(body)) + header + body)
+
+
+def receive(sock: socket.socket, deadline: float | None = None) -> dict[str, Any]:
+    """Receive one message; `deadline` is a `time.monotonic()` moment."""
+    header_size, body_size = _HEAD.unpack(_exactly(sock, _HEAD.size, deadline))
+    if header_size + body_size > LIMIT:
+        raise WireError("the message is too large")
+    header = _exactly(sock, header_size, deadline)
+    body = _exactly(sock, body_size, deadline)
+    try:
+        message = _unpack(json.loads(header), memoryview(bytearray(body)))
+    except WireError:
+        raise
+    except Exception as error:  # whatever was sent, the receiver goes on
+        raise WireError(f"not a message: {type(error).__name__}") from None
+    if not isinstance(message, dict):
+        raise WireError("not a message")
+    return message
+
+
+def _exactly(sock: socket.socket, size: int, deadline: float | None) -> bytes:
+    chunks: list[bytes] = []
+    while size:
+        if deadline is not None:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([sock], [], [], left)[0]:
+                raise TimeoutError
+        chunk = sock.recv(min(size, 1 << 20))
+        if not chunk:
+            raise WireError("the process ended")
+        chunks.append(chunk)
+        size -= len(chunk)
+    return b"".join(chunks)
+
+
+def _pack(value: Any, blobs: list[bytes]) -> Any:
+    if isinstance(value, Tensor):
+        return _pack_tensor(value, blobs)
+    if isinstance(value, Probe):
+        weight = _pack(value.weight, blobs)
+        return {"!": "probe", "kind": value.kind, "w": weight, "t": value.trainable}
+    if isinstance(value, Wrong):
+        return {"!": "wrong", "type": value.type[:200]}
+    if isinstance(value, dict):
+        return {"!": "dict", "items": [[k, _pack(v, blobs)] for k, v in value.items()]}
+    if isinstance(value, tuple):
+        return {"!": "tuple", "items": [_pack(v, blobs) for v in value]}
+    if isinstance(value, list):
+        return [_pack(v, blobs) for v in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{type(value).__name__} does not cross the wire")
+
+
+def _pack_tensor(value: Tensor, blobs: list[bytes]) -> Any:
+    name = str(value.dtype).removeprefix("torch.")
+    if name not in DTYPES or value.layout != torch.strided:
+        return {"!": "wrong", "type": f"Tensor of {name}, {value.layout}"}
+    meta = value.device.type == "meta"
+    if not meta:
+        flat = value.detach().cpu().contiguous().reshape(-1)
+        blobs.append(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
+    at = sum(map(len, blobs[:-1])) if not meta else 0
+    return {"!": "tensor", "d": name, "s": list(value.shape), "m": meta, "at": at}
+
+
+def _unpack(value: Any, body: memoryview) -> Any:
+    if isinstance(value, list):
+        return [_unpack(v, body) for v in value]
+    if not isinstance(value, dict):
+        return value
+    kind = value["!"]
+    if kind == "tensor":
+        return _unpack_tensor(value, body)
+    if kind == "probe":
+        return Probe(value["kind"], _unpack(value["w"], body), bool(value["t"]))
+    if kind == "wrong":
+        return Wrong(str(value["type"]))
+    if kind == "dict":
+        return {str(k): _unpack(v, body) for k, v in value["items"]}
+    if kind == "tuple":
+        return tuple(_unpack(v, body) for v in value["items"])
+    raise WireError("not a message")
+
+
+def _unpack_tensor(value: dict[str, Any], body: memoryview) -> Tensor:
+    dtype = DTYPES[value["d"]]
+    shape = [int(n) for n in value["s"]]
+    count = math.prod(shape)
+    if len(shape) > 16 or any(n < 0 for n in shape) or count * dtype.itemsize > LIMIT:
+        raise WireError("a tensor of impossible size")
+    if value["m"]:
+        return torch.empty(shape, dtype=dtype, device="meta")
+    at, size = int(value["at"]), count * dtype.itemsize
+    if at < 0 or at + size > len(body):
+        raise WireError("a tensor is cut short")
+    if not count:
+        return torch.empty(shape, dtype=dtype)
+    return torch.frombuffer(body[at : at + size], dtype=dtype).reshape(shape).clone()
+
+
+def request_message(request: Request) -> dict[str, Any]:
+    """A request as a message."""
+    return {f.name: getattr(request, f.name) for f in fields(Request)}
+
+
+def request_of(message: dict[str, Any]) -> Request:
+    """The inverse of `request_message`."""
+    return Request(**message)
+
+
+def answer_message(answer: Answer) -> dict[str, Any]:
+    """An answer as a message."""
+    return {"answer": {f.name: getattr(answer, f.name) for f in fields(Answer)}}
+
+
+def error_message(error: SubjectError) -> dict[str, Any]:
+    """A failure of the subject's code as a message."""
+    return {
+        "error": {"kind": error.kind, "message": error.message, "trace": error.trace}
+    }
+
+
+def answer_of(message: dict[str, Any]) -> Answer:
+    """The answer in a message; raises the SubjectError it carries, or WireError."""
+    if "error" in message:
+        said = message["error"]
+        raise SubjectError(*(str(said[k])[:4000] for k in ("kind", "message", "trace")))
+    said = message.get("answer")
+    if not isinstance(said, dict):
+        raise WireError("not an answer")
+    answer = Answer(value=_value(said["value"]))
+    answer.grads = [_maybe_tensor(g) for g in said["grads"]]
+    answer.state_grads = {
+        str(k): _maybe_tensor(v) for k, v in said["state_grads"].items()
+    }
+    answer.changed = [str(name) for name in said["changed"]]
+    answer.left_grad = bool(said["left_grad"])
+    answer.shapes = [tuple(int(n) for n in s) for s in said["shapes"]]
+    answer.differentiable = [bool(d) for d in said["differentiable"]]
+    return answer
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_value(v) for v in value)
+    if isinstance(value, Tensor | float | Wrong) or value is None:
+        return value
+    return Wrong(type(value).__name__)
+
+
+def _maybe_tensor(value: Any) -> Tensor | None:
+    return value if isinstance(value, Tensor) else None
