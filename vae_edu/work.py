@@ -472,11 +472,16 @@ def _reference_module(path: Path) -> types.ModuleType:
             f"This copy of the course has no reference answers ({path.parent.name}/"
             f"{path.name} is not here). Ask your instructor for them, or use a full checkout."
         )
-    topic, source = path.parent.name.partition("_")[2], _read(path)
-    earlier = set(re.findall(r"^from vae_edu\.exercises\.(\w+) import", source, re.M))
-    modules = {t: _reference_module(reference_file(t)) for t in earlier}
+    topic = path.parent.name.partition("_")[2]
+    return load_on_reference(f"vae_edu_reference.{topic}", _read(path), str(path))
+
+
+def load_on_reference(name: str, source: str, filename: str) -> types.ModuleType:
+    """Run a module's text; what it imports of other lessons is the reference."""
+    topics = set(re.findall(r"^from vae_edu\.exercises\.(\w+) import", source, re.M))
+    modules = {t: _reference_module(reference_file(t)) for t in topics}
     with exercises_replaced(modules):
-        return load_module(f"vae_edu_reference.{topic}", source, str(path))
+        return load_module(name, source, filename)
 
 
 @contextmanager

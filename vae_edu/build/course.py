@@ -18,6 +18,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from vae_edu import catalogue
+from vae_edu.build.keep import keep
 from vae_edu.build.notebook import notebook, released
 from vae_edu.build.source import read_exercises, stub_module
 from vae_edu.errors import CourseError
@@ -87,7 +88,12 @@ def build_notebooks(topic: str, target: Path, *, execute: bool) -> list[Path]:
         run(book, before=topic)
     else:
         _keep_outputs(book, lesson_folder(topic) / f"{folder}.ipynb")
-    return [_put(solution, _text(book)), _put(learner, _text(release))]
+    text = _text(release)
+    if learner.exists() and learner.read_text(encoding="utf-8") != text:
+        kept = keep(learner)
+        if kept:
+            print(f"{learner.name} had been worked in: kept as {kept}")
+    return [_put(solution, _text(book)), _put(learner, text)]
 
 
 def _text(book: NotebookNode) -> str:

@@ -5,7 +5,6 @@ Deterministic: ids come from the text, nothing from the clock.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from vae_edu import catalogue
+from vae_edu.build.keep import built_id
 from vae_edu.build.source import definitions, solution_cell
 from vae_edu.catalogue import Exercise
 from vae_edu.errors import CourseError
@@ -122,9 +122,7 @@ def _grading(cell: NotebookNode, known: Context, grade_id: str, **flags: Any) ->
 def _number(cells: list[NotebookNode]) -> None:
     seen: dict[str, int] = {}
     for cell in cells:
-        grade_id = cell.metadata.get("nbgrader", {}).get("grade_id")
-        digest = hashlib.sha256(cell.source.encode()).hexdigest()[:10]
-        name = grade_id or f"{cell.cell_type}-{digest}"
+        name = built_id(cell)
         seen[name] = seen.get(name, 0) + 1
         cell.id = name if seen[name] == 1 else f"{name}-{seen[name]}"
 

@@ -1,0 +1,109 @@
+"""cosmic-ray's operators on the reference answers: does a law notice every mutation?
+
+`python -m tests.mutation 04` lists survivors. cosmic-ray makes the mutations; they are judged in this
+process, which takes seconds where a process for each would take an hour. A survivor is right
+only if it is shown to be equivalent, with the reason, in `EQUIVALENT`.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator, operator_names
+
+from tests.audit import SEED, every_law
+from vae_edu.build.numbers import oracle_of
+from vae_edu.catalogue import exercises_of, topic_of
+from vae_edu.checks.judging import run_law
+from vae_edu.subject import local
+from vae_edu.work import load_on_reference, reference_answers, reference_file
+
+# (exercise, mutated line) -> why no law can tell it from the reference
+EQUIVALENT: dict[tuple[str, str], str] = {}
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One mutated reference: the operator and the lines that it changed."""
+
+    exercise: str
+    operator: str
+    line: str
+    source: str
+
+
+def bare_source(topic: str, exercise: str) -> str:
+    """The imports and one exercise, without its card, docstring and annotations."""
+    tree = ast.parse(reference_file(topic).read_text(encoding="utf-8"))
+    kept: list[ast.stmt] = []
+    for node in tree.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            kept.append(node)
+        elif getattr(node, "name", "") == exercise:
+            kept.append(_bare(node))
+    return ast.unparse(ast.Module(kept, [])) + "\n"
+
+
+def _bare(node: ast.stmt) -> ast.stmt:
+    for item in ast.walk(node):
+        if isinstance(item, ast.FunctionDef | ast.ClassDef):
+            item.decorator_list = []
+            if ast.get_docstring(item) is not None:
+                item.body = item.body[1:] or [ast.Pass()]
+        if isinstance(item, ast.FunctionDef):
+            item.returns = None
+        if isinstance(item, ast.arg):
+            item.annotation = None
+    return node
+
+
+def mutations(topic: str, exercise: str) -> Iterator[Mutation]:
+    """Every mutation that cosmic-ray has for one reference answer."""
+    source = bare_source(topic, exercise)
+    for name in operator_names():
+        if "Variable" in name:
+            continue  # these need the name of a variable to replace
+        occurrence = 0
+        while True:
+            changed = mutate_code(source, get_operator(name)(), occurrence)
+            if changed is None:
+                break
+            if changed != source:
+                yield Mutation(exercise, name, _changed_line(source, changed), changed)
+            occurrence += 1
+
+
+def _changed_line(before: str, after: str) -> str:
+    old = set(before.splitlines())
+    return "; ".join(x.strip() for x in after.splitlines() if x not in old)
+
+
+def survives(topic: str, mutation: Mutation) -> bool:
+    """True where no law, public or hidden, notices the mutation."""
+    try:
+        module = load_on_reference("mutated", mutation.source, "<mutated>")
+        answer = getattr(module, mutation.exercise)
+    except Exception:
+        return False  # it cannot even be defined
+    subject, truth = local({mutation.exercise: answer}), oracle_of(topic)
+    laws = every_law(topic, mutation.exercise)
+    return all(run_law(law, subject, truth, SEED).holds for law in laws)
+
+
+def survivors(topic: str) -> tuple[int, list[Mutation]]:
+    """How many mutations there are of a lesson's references, and which survive."""
+    reference_answers(topic)
+    made = [m for e in exercises_of(topic) for m in mutations(topic, e.name)]
+    return len(made), [m for m in made if survives(topic, m)]
+
+
+if __name__ == "__main__":
+    count, alive = survivors(topic_of(sys.argv[1]))
+    for mutation in alive:
+        known = EQUIVALENT.get((mutation.exercise, mutation.line))
+        print(f"{mutation.exercise}: {mutation.operator}\n    {mutation.line}  ({known})")
+    print(f"{count} mutations, {len(alive)} survive")

@@ -1,0 +1,160 @@
+"""`check`: each kind of mistake gets its own kind words, and nothing gives the answer away."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from vae_edu import check
+from vae_edu.checks.hints import look
+from vae_edu.errors import CourseError
+from vae_edu.feedback import CheckFailed, judge
+
+
+def answer(function):
+    """The function under the exercise's name."""
+    function.__name__ = "gaussian_kl"
+    return function
+
+
+def right(mu, log_var):
+    return 0.5 * (mu**2 + log_var.exp() - 1 - log_var).sum(-1)
+
+
+def text_for(function) -> str:
+    return str(judge(answer(function)))
+
+
+def test_a_right_answer_is_told_so(capsys):
+    check(answer(lambda mu, log_var: right(mu, log_var)))
+    assert "right. All" in capsys.readouterr().out
+
+
+def test_an_unfilled_stub_is_kindly_not_implemented():
+    def stub(mu, log_var):
+        raise NotImplementedError("replace this line")
+
+    with pytest.raises(NotImplementedError, match="not filled in yet") as caught:
+        check(answer(stub))
+    assert "Replace the line" in str(caught.value)
+
+
+def test_a_known_mistake_is_called_by_its_name(capsys):
+    with pytest.raises(CheckFailed):
+        check(
+            answer(
+                lambda mu, log_var: (
+                    0.5 * (mu.square() + torch.sqrt(log_var.exp()) - 1 - log_var)
+                ).sum(dim=-1)
+            )
+        )
+    said = capsys.readouterr().out
+    assert "Standard deviations where the formula has variances" in said
+    assert "exp(log_var) is the variance" in said
+
+
+def test_an_exception_shows_the_learners_line():
+    def broken(mu, log_var):
+        return mu.no_such_method()
+
+    said = text_for(broken)
+    assert "AttributeError" in said
+    assert "no_such_method" in said
+    assert "vae_edu" not in said.split("Your code stopped")[1]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (lambda mu, log_var: None, "should be a tensor; it is a NoneType"),
+        (lambda mu, log_var: 3.0, "should be a tensor; it is 3"),
+        (lambda mu, log_var: right(mu, log_var).numpy(), "it is a ndarray"),
+        (lambda mu, log_var: list(right(mu, log_var)), "it is a list"),
+        (lambda mu, log_var: right(mu, log_var)[:, None], "has shape (4, 1)"),
+        (lambda mu, log_var: right(mu, log_var).float(), "dtype float32"),
+        (lambda mu, log_var: right(mu, log_var).sum(), "has shape ()"),
+    ],
+)
+def test_type_shape_and_dtype_get_their_own_words(wrong, words):
+    assert words in text_for(wrong)
+
+
+def test_the_device_gets_its_own_words():
+    def on_the_cpu(mu, log_var):
+        kl = right(mu, log_var)
+        return kl + torch.zeros(kl.shape, dtype=kl.dtype)
+
+    said = text_for(on_the_cpu)
+    assert "on another device" in said
+    assert "device=x.device" in said
+
+
+def test_a_wrong_number_of_arguments_is_an_error_of_the_learner():
+    said = text_for(lambda mu: mu)
+    assert "TypeError" in said
+
+
+def test_what_came_out_and_what_was_expected_are_shown():
+    said = text_for(lambda mu, log_var: right(mu, log_var) + 0.123 * mu.sum(-1))
+    assert "got " in said
+    assert "expected " in said
+    assert "gaussian_kl(mu: (4, 3), log_var: (4, 3))" in said
+
+
+def test_html_is_escaped():
+    def hostile(mu, log_var):
+        raise ValueError("<script>alert(1)</script>")
+
+    shown = judge(answer(hostile))._repr_html_()
+    assert "<script>" not in shown
+    assert "&lt;script&gt;" in shown
+
+
+def test_something_that_is_no_exercise_is_refused_with_the_nearest_name():
+    with pytest.raises(CourseError, match="no exercise called .array"):
+        check(np.array)
+    with pytest.raises(CourseError, match="Did you mean 'gaussian_kl'"):
+        check("gausian_kl")
+
+
+def test_a_check_takes_less_than_half_a_second():
+    judge(answer(lambda mu, log_var: right(mu, log_var)))
+    began = time.process_time()  # of this process: other load does not count
+    judge(answer(lambda mu, log_var: right(mu, log_var)))
+    assert time.process_time() - began < 0.5
+
+
+def test_a_check_leaves_the_learners_random_state_alone():
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    judge(answer(lambda mu, log_var: right(mu, log_var)))
+    assert torch.equal(torch.rand(3), expected)
+
+
+VALUES = torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("got", "words"),
+    [
+        (-VALUES, "negative"),
+        (2 * VALUES, "twice"),
+        (0.5 * VALUES, "half"),
+        (VALUES / math.log(2), "bits and nats"),
+        (3 * VALUES, "times 3"),
+        (VALUES + 1, "same amount"),
+        (VALUES.sum(), "without `dim`"),
+        (VALUES[:, None], "One dimension too many"),
+        (VALUES * math.nan, "NaN"),
+        (VALUES**2 + 1, ""),
+    ],
+)
+def test_how_a_wrong_value_looks(got, words):
+    said = look(got, VALUES)
+    assert words in said
+    assert bool(said) == bool(words)

@@ -1,0 +1,180 @@
+"""`vae-edu judge`: each answer in a process of its own; one that hangs or dies costs itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from vae_edu.cli import main
+from vae_edu.grading import judge
+
+RIGHT = """
+import torch
+def gaussian_kl(mu, log_var):
+    return 0.5 * (mu**2 + log_var.exp() - 1 - log_var).sum(-1)
+"""
+WRONG = RIGHT.replace("log_var.exp()", "(log_var / 2).exp()")
+
+
+@pytest.fixture(scope="module")
+def zygote():
+    """One start-up for all of this module's files."""
+    warm = judge.Zygote()
+    yield warm
+    warm.close()
+
+
+def judged(zygote, tmp_path, source, exercise=None, name="answer.py", seconds=3.0):
+    path = tmp_path / name
+    path.write_text(source, encoding="utf-8")
+    return judge.judge_file(zygote, path, exercise, "test", seconds)
+
+
+def only(results):
+    assert len(results) == 1
+    return results[0]
+
+
+def test_a_right_answer_passes_at_full_score(zygote, tmp_path):
+    result = only(judged(zygote, tmp_path, RIGHT))
+    assert (result.passed, result.score, result.max_score) == (True, 3.0, 3.0)
+    assert result.failures == []
+    assert result.misconception is None
+
+
+def test_a_wrong_one_fails_and_is_named(zygote, tmp_path):
+    result = only(judged(zygote, tmp_path, WRONG))
+    assert not result.passed
+    assert result.score == 0
+    assert result.misconception == "Standard deviations where the formula has variances"
+    assert "values" in [f["law"] for f in result.failures]
+
+
+def test_bad_form_earns_part_of_the_points(zygote, tmp_path):
+    source = RIGHT.replace("mu**2", "mu.detach()**2")
+    result = only(judged(zygote, tmp_path, source))
+    assert not result.passed
+    assert 0 < result.score < result.max_score
+    assert [f["law"] for f in result.failures] == ["gradients"]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("while True: pass", "in time"),
+        ("import os; os._exit(0)", "died"),
+        ("import os; os.kill(os.getpid(), 9)", "died"),
+        ("import sys; sys.exit(0)", "SystemExit"),
+        ("return 1 / 0", "ZeroDivisionError"),
+        ("return bytearray(40 * 2**30)", "MemoryError"),
+        ("return gaussian_kl(mu, log_var)", "RecursionError"),
+        ("import ctypes; ctypes.string_at(0)", "died"),
+    ],
+)
+def test_what_goes_wrong_costs_only_itself(zygote, tmp_path, body, words):
+    source = f"def gaussian_kl(mu, log_var):\n    {body}\n"
+    result = only(judged(zygote, tmp_path, source, seconds=1.5))
+    assert not result.passed
+    assert result.score == 0
+    assert any(words in f["message"] for f in result.failures)
+    assert only(judged(zygote, tmp_path, RIGHT)).passed
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import os; os._exit(0)",
+        "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+        "while True: pass",
+        "raise RuntimeError('no')",
+        "def gaussian_kl(mu, log_var:",
+        "raise SystemExit",
+    ],
+)
+def test_a_file_that_does_not_load_fails_with_a_reason(zygote, tmp_path, line):
+    result = only(judged(zygote, tmp_path, line, exercise="gaussian_kl", seconds=1.0))
+    assert not result.passed
+    assert result.failures[0]["message"]
+    assert only(judged(zygote, tmp_path, RIGHT)).passed
+
+
+def test_an_error_beside_the_answer_does_not_matter(zygote, tmp_path):
+    assert only(judged(zygote, tmp_path, "import no_such_module\n" + RIGHT)).passed
+
+
+def test_an_exception_in_one_exercise_leaves_the_others(zygote, tmp_path):
+    source = RIGHT + "\ndef expected_log_q(log_var):\n    raise KeyError('x')\n"
+    results = {r.exercise: r.passed for r in judged(zygote, tmp_path, source)}
+    assert results == {"expected_log_q": False, "gaussian_kl": True}
+
+
+def test_the_customary_names_need_no_import(zygote, tmp_path):
+    assert only(judged(zygote, tmp_path, RIGHT.replace("import torch", ""))).passed
+
+
+def test_decorated_answers_are_judged_and_not_saved(zygote, tmp_path, monkeypatch):
+    monkeypatch.setenv("VAE_EDU_WORK", str(tmp_path / "work"))
+    source = "from vae_edu import exercise\n" + RIGHT.replace("def ", "@exercise\ndef ")
+    assert only(judged(zygote, tmp_path, source)).passed
+    assert not (tmp_path / "work").exists()
+
+
+def test_lambdas_and_conditional_definitions_are_found(zygote, tmp_path):
+    source = """
+if True:
+    gaussian_kl = lambda mu, log_var: 0.5 * (mu**2 + log_var.expm1() - log_var).sum(-1)
+"""
+    assert only(judged(zygote, tmp_path, source)).passed
+
+
+def test_this_lessons_answers_are_not_to_be_had_by_import(zygote, tmp_path):
+    source = "from vae_edu.exercises.kl_divergence import gaussian_kl as stolen\n"
+    source += "def gaussian_kl(mu, log_var):\n    return stolen(mu, log_var)\n"
+    result = only(judged(zygote, tmp_path, source))
+    assert result.failures[0]["kind"] == "unfinished"
+
+
+def test_notebooks_are_judged_by_their_cells(zygote, tmp_path):
+    cells = [
+        new_code_cell("%matplotlib inline\nimport torch"),
+        new_code_cell("raise ValueError('a cell that fails')"),
+        new_code_cell("while True: pass", metadata={"tags": ["experiment"]}),
+        new_code_cell(RIGHT),
+    ]
+    text = nbformat.writes(new_notebook(cells=cells))
+    assert only(judged(zygote, tmp_path, text, name="a.ipynb")).passed
+
+
+@pytest.mark.parametrize("text", ["", "not json", "[]", "{}", '{"cells": 3}', "\x00\x01"])
+def test_a_notebook_that_is_none_gets_a_reason(zygote, tmp_path, text):
+    result = only(judged(zygote, tmp_path, text, "gaussian_kl", name="a.ipynb"))
+    assert not result.passed
+    assert result.failures
+
+
+def test_wrong_calls_exit_with_2(tmp_path, capsys):
+    (tmp_path / "a.py").write_text(RIGHT)
+    assert main(["judge", str(tmp_path / "no_such_file.py")]) == 2
+    assert main(["judge", str(tmp_path / "a.py"), "--exercise", "gausian_kl"]) == 2
+    (tmp_path / "empty").mkdir()
+    assert main(["judge", str(tmp_path / "empty")]) == 2
+    said = capsys.readouterr().err
+    assert "Did you mean 'gaussian_kl'" in said
+    assert "nothing to judge" in said
+
+
+def test_the_command_prints_one_object_a_line(tmp_path):
+    (tmp_path / "a.py").write_text(RIGHT)
+    (tmp_path / "b c.py").write_text(WRONG)
+    command = [sys.executable, "-m", "vae_edu.cli", "judge", str(tmp_path), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [r["passed"] for r in rows] == [True, False]
+    expected = {"file", "exercise", "passed", "score", "max_score", "misconception"}
+    assert set(rows[0]) == expected | {"failures"}
