@@ -54,7 +54,8 @@ class Answer:
     value: a Tensor, float, tuple of those, or `Wrong`; grads: one tensor (or None where the
     value does not depend on it) for each tensor asked for; state_grads: the same by parameter
     name; changed: positions of the inputs that were written to; left_grad: True where a
-    `.grad` was left behind; shapes: the shapes a probe function was called with.
+    `.grad` was left behind; switched: inputs whose `requires_grad` was changed; shapes: the
+    shapes a probe function was called with.
     """
 
     value: Any = None
@@ -62,6 +63,7 @@ class Answer:
     state_grads: dict[str, Tensor | None] = field(default_factory=dict)
     changed: list[str] = field(default_factory=list)
     left_grad: bool = False
+    switched: list[str] = field(default_factory=list)
     shapes: list[tuple[int, ...]] = field(default_factory=list)
     differentiable: list[bool] = field(default_factory=list)
 
@@ -104,7 +106,11 @@ class Engine:
     def _method(self, request: Request) -> Answer:
         module = self.modules[request.handle]
         function = getattr(module, request.name) if request.name else module
-        return self._run(function, module, request)
+        seed = request.options.get("seed")
+        with torch.random.fork_rng(devices=[], enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed)
+            return self._run(function, module, request)
 
     def _build(self, request: Request) -> Answer:
         if request.name not in self.objects:
@@ -149,6 +155,11 @@ class Engine:
         args = [_prepare(v, str(i) in wrt, probes) for i, v in enumerate(request.args)]
         kwargs = {k: _prepare(v, k in wrt, probes) for k, v in request.kwargs.items()}
         inputs = {str(i): v for i, v in enumerate(args)} | kwargs
+        roots = [inputs[name] for name in request.wrt]
+        if request.options.get("upstream"):  # not leaves: as an encoder would hand them over
+            inputs |= {name: inputs[name].clone() for name in request.wrt}
+            args = [inputs[str(i)] for i in range(len(args))]
+            kwargs = {k: inputs[k] for k in kwargs}
         other_device = OtherDevice() if request.options.get("trap") else nullcontext()
         with torch.enable_grad(), other_device:
             value = function(*args, **kwargs)
@@ -157,7 +168,13 @@ class Engine:
             leaves = [inputs[name] for name in request.wrt]
             _add_gradients(answer, value, leaves, module, request.cotangents)
         answer.changed = _changed(request, inputs)
-        answer.left_grad = _left_behind([*inputs.values(), *(p.weight for p in probes)])
+        weights = [p.weight for p in probes]
+        answer.left_grad = _left_behind([*inputs.values(), *roots, *weights])
+        answer.switched = [
+            name
+            for name, v in inputs.items()
+            if isinstance(v, Tensor) and v.requires_grad != (name in wrt)
+        ]
         answer.shapes = [shape for p in probes for shape in p.shapes]
         return answer
 
@@ -255,15 +272,17 @@ def _add_gradients(
     ]
     parameters = dict(module.named_parameters()) if module is not None else {}
     targets = [*leaves, *parameters.values()]
-    if not pairs or not targets:
-        grads: Sequence[Tensor | None] = [None] * len(targets)
-    else:
+    asked = [t for t in targets if t.requires_grad]  # not a frozen parameter
+    found: dict[int, Tensor | None] = {}
+    if pairs and asked:
         grads = torch.autograd.grad(
             [v for v, _ in pairs],
-            targets,
+            asked,
             [c.to(v.dtype) for v, c in pairs],
             allow_unused=True,
         )
+        found = {id(t): g for t, g in zip(asked, grads, strict=True)}
+    grads = [found.get(id(t)) for t in targets]
     plain = [None if g is None else _plain(g) for g in grads]
     answer.grads = plain[: len(leaves)]
     answer.state_grads = dict(zip(parameters, plain[len(leaves) :], strict=True))
@@ -285,7 +304,9 @@ def _same(a: Tensor, b: Tensor) -> bool:
 
 
 def _left_behind(values: Sequence[Any]) -> bool:
-    return any(isinstance(v, Tensor) and v.grad is not None for v in values)
+    # asking a tensor that is not a leaf for its .grad warns, unless it retains one
+    kept = [v for v in values if isinstance(v, Tensor) and (v.is_leaf or v.retains_grad)]
+    return any(v.grad is not None for v in kept)
 
 
 class Subject:
@@ -322,6 +343,19 @@ class Subject:
         request.cotangents = tuple(cotangents)
         return self.perform(request)
 
+    def ask_requiring(
+        self, name: str, args: Sequence[Any], wrt: Sequence[int], *, upstream: bool = False
+    ) -> Answer:
+        """As `ask`, where args[i], i in wrt, require a gradient.
+
+        upstream: they are not leaves but come out of an operation, as from an encoder.
+        """
+        options = {"upstream": upstream}
+        names = tuple(str(i) for i in wrt)
+        return self.perform(
+            Request("call", name, args=tuple(args), wrt=names, options=options)
+        )
+
     def build(self, name: str, *args: Any, seed: int = 0, **kwargs: Any) -> Module:
         """An instance of an exercise's module, its weights drawn under `seed`."""
         options = {"seed": seed}
@@ -336,8 +370,11 @@ class Module:
     subject: Subject
     name: str
     handle: int
+    chance: int = 0  # the seed of whatever a method draws
 
     def _do(self, op: str, **fields: Any) -> Answer:
+        if op == "method":
+            fields["options"] = {"seed": self.chance} | fields.get("options", {})
         return self.subject.perform(Request(op, handle=self.handle, **fields))
 
     def call(self, *args: Any, method: str = "", **kwargs: Any) -> Any:
@@ -347,6 +384,11 @@ class Module:
     def ask(self, *args: Any, method: str = "", **kwargs: Any) -> Answer:
         """As `call`, with everything else that was noticed."""
         return self._do("method", name=method, args=args, kwargs=kwargs)
+
+    def on_another_device(self, *args: Any, method: str = "") -> Any:
+        """As `call`, where code that chooses a device by itself fails; see `OtherDevice`."""
+        options = {"trap": True}
+        return self._do("method", name=method, args=args, options=options).value
 
     def vjp(
         self,

@@ -117,6 +117,8 @@ class Witness:
 def _features(answer: Answer) -> list[Any]:
     values = answer.value if isinstance(answer.value, tuple) else (answer.value,)
     seen: list[Any] = [",".join(answer.changed)] if answer.changed else []
+    seen += ["left grad"] * answer.left_grad
+    seen += [f"switched {name}" for name in answer.switched]
     for value in (*values, *answer.grads, *answer.state_grads.values()):
         seen.extend(_feature(value))
     return seen

@@ -181,6 +181,7 @@ def answer_of(message: dict[str, Any]) -> Answer:
     }
     answer.changed = [str(name) for name in said["changed"]]
     answer.left_grad = bool(said["left_grad"])
+    answer.switched = [str(name) for name in said["switched"]]
     answer.shapes = [tuple(int(n) for n in s) for s in said["shapes"]]
     answer.differentiable = [bool(d) for d in said["differentiable"]]
     return answer
