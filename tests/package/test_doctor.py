@@ -1,0 +1,210 @@
+"""The doctor: it never raises, names what is wrong, and says what to do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from vae_edu import cli, doctor, mnist
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _no_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VAE_EDU_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("VAE_EDU_WORK", str(tmp_path / "work"))
+
+
+def look(name: str) -> doctor.Finding:
+    return doctor._guarded(name, doctor.LOOKS[name])
+
+
+def break_import(monkeypatch: pytest.MonkeyPatch, name: str, error: Exception) -> None:
+    """Let the import of one module fail, as a broken installation does."""
+    whole = doctor.importlib.import_module
+
+    def fail(wanted: str) -> types.ModuleType:
+        if wanted == name:
+            raise error
+        return whole(wanted)
+
+    monkeypatch.setattr(doctor, "importlib", types.SimpleNamespace(import_module=fail))
+
+
+def test_this_environment_is_healthy():
+    findings = doctor.examine()
+    assert [finding.name for finding in findings] == list(doctor.LOOKS)
+    assert [finding for finding in findings if finding.status == "FAIL"] == []
+    assert doctor.is_healthy(findings)
+
+
+def test_whatever_is_not_ok_has_a_remedy_and_nothing_else_has():
+    for finding in doctor.examine():
+        assert bool(finding.remedy) == (finding.status != "ok"), finding
+
+
+def test_torch_and_torchvision_that_do_not_fit(monkeypatch):
+    error = RuntimeError("operator torchvision::nms does not exist")
+    break_import(monkeypatch, "torchvision", error)
+    finding = look("torchvision")
+    assert finding.status == "FAIL"
+    assert "another torch" in finding.remedy
+    assert "torch torchvision" in finding.remedy
+
+
+def test_a_torchvision_broken_otherwise_gets_another_remedy(monkeypatch):
+    break_import(monkeypatch, "torchvision", ImportError("no libpng"))
+    finding = look("torchvision")
+    assert finding.status == "FAIL"
+    assert "no libpng" in finding.seen
+    assert "another torch" not in finding.remedy
+
+
+def test_a_broken_torch_is_a_finding(monkeypatch):
+    break_import(monkeypatch, "torch", OSError("libcudart.so: no such file\nmore"))
+    assert look("torch").status == "FAIL"
+    assert look("torch").seen == "OSError: libcudart.so: no such file"
+    assert look("device").status == "warn"
+
+
+def test_a_look_that_raises_is_a_finding(monkeypatch):
+    def explode(name: str) -> doctor.Finding:
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(doctor.LOOKS, "free space", explode)
+    findings = {finding.name: finding for finding in doctor.examine()}
+    assert findings["free space"].status == "FAIL"
+    assert "ZeroDivisionError" in findings["free space"].seen
+
+
+@pytest.mark.parametrize(
+    ("version", "status"),
+    [
+        ((3, 10), "FAIL"),
+        ((3, 11), "ok"),
+        ((3, 13), "ok"),
+        ((3, 14), "FAIL"),
+    ],
+)
+def test_python_in_range(monkeypatch, version, status):
+    fake = types.SimpleNamespace(version_info=version, executable="python")
+    monkeypatch.setattr(doctor, "sys", fake)
+    assert look("Python").status == status
+
+
+@pytest.mark.parametrize(
+    ("free", "status"), [(5e9, "ok"), (1e9, "warn"), (1e7, "FAIL")]
+)
+def test_free_space(monkeypatch, free, status):
+    usage = types.SimpleNamespace(free=free)
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: usage)
+    assert look("free space").status == status
+
+
+def test_no_mnist_is_a_warning_and_names_the_digits():
+    assert look("data").status == "warn"
+    assert "digits" in look("data").seen
+    assert "vae-edu data" in look("data").remedy
+
+
+def test_damaged_mnist_fails_and_names_the_file():
+    folder = mnist.raw_dir()
+    folder.mkdir(parents=True)
+    (folder / "train-images-idx3-ubyte").write_bytes(b"half")
+    finding = look("data")
+    assert finding.status == "FAIL"
+    assert "train-images-idx3-ubyte" in finding.seen
+
+
+def test_a_folder_that_cannot_be_written_fails(monkeypatch):
+    def refuse(dir: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(doctor.tempfile, "TemporaryFile", refuse)
+    finding = look("write work/")
+    assert finding.status == "FAIL"
+    assert "VAE_EDU_WORK" in finding.remedy
+    assert "VAE_EDU_DATA" in look("write data/").remedy
+
+
+def test_looking_makes_no_folder(tmp_path):
+    doctor.examine()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kernel_of_another_python_fails(tmp_path, monkeypatch):
+    other = tmp_path / "elsewhere" / "bin" / "python3"
+    spec = types.SimpleNamespace(argv=[str(other), "-m", "ipykernel_launcher"])
+    manager = types.SimpleNamespace(get_kernel_spec=lambda name: spec)
+    fake = types.SimpleNamespace(KernelSpecManager=lambda: manager)
+    imports = types.SimpleNamespace(import_module=lambda name: fake)
+    monkeypatch.setattr(doctor, "importlib", imports)
+    assert look("kernel").status == "FAIL"
+    spec.argv[0] = sys.executable
+    assert look("kernel").status == "ok"
+
+
+def test_nbgrader_without_alembic_on_path_is_a_warning(monkeypatch):
+    monkeypatch.setattr(doctor.shutil, "which", lambda program: None)
+    assert look("nbgrader").status == "warn"
+    assert "alembic" in look("nbgrader").seen
+    assert look("chromium").status == "warn"
+    assert look("bubblewrap").status == "warn"
+
+
+def test_a_bubblewrap_that_may_not_isolate_is_a_warning(tmp_path, monkeypatch):
+    bwrap = tmp_path / "bwrap"
+    bwrap.write_text("#!/bin/sh\necho 'no permissions' >&2\nexit 1\n")
+    bwrap.chmod(0o755)
+    monkeypatch.setattr(doctor.shutil, "which", lambda program: str(bwrap))
+    finding = look("bubblewrap")
+    assert finding.status == "warn"
+    assert "no permissions" in finding.seen
+
+
+# --- showing ----------------------------------------------------------------------
+
+SOME = [
+    doctor.Finding("a", "ok", "here"),
+    doctor.Finding("longer", "FAIL", "gone", "bring it back"),
+    doctor.Finding("b", "warn", "old", "renew it"),
+]
+
+
+def test_the_table_is_aligned():
+    assert doctor.table(SOME).splitlines() == [
+        "ok    a       here",
+        "FAIL  longer  gone",
+        "              -> bring it back",
+        "warn  b       old",
+        "              -> renew it",
+    ]
+
+
+@pytest.mark.parametrize(("findings", "status"), [(SOME, 1), (SOME[::2], 0)])
+def test_the_exit_status_is_1_only_for_what_is_required(
+    monkeypatch, capsys, findings, status
+):
+    monkeypatch.setattr(doctor, "examine", lambda: findings)
+    assert cli.main(["doctor"]) == status
+    assert doctor.table(findings) in capsys.readouterr().out
+    assert cli.main(["doctor", "--json"]) == status
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["ok"] == (status == 0)
+    assert [row["name"] for row in shown["findings"]] == [f.name for f in findings]
+
+
+def test_it_works_without_any_package():
+    """-S leaves out all that was installed: torch, Jupyter, nbgrader, ..."""
+    command = [sys.executable, "-S", "-m", "vae_edu.cli", "doctor", "--json"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    status = {row["name"]: row["status"] for row in json.loads(done.stdout)["findings"]}
+    assert status["Python"] == "ok"
+    assert status["torch"] == status["Jupyter"] == status["nbgrader"] == "FAIL"
