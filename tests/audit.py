@@ -63,7 +63,9 @@ class Audit:
 def audit(topic: str, exercise: str) -> Audit:
     """Run everything there is on one exercise."""
     laws = every_law(topic, exercise)
-    found = Audit(exercise, sum(not x.hidden for x in laws), sum(x.hidden for x in laws))
+    found = Audit(
+        exercise, sum(not x.hidden for x in laws), sum(x.hidden for x in laws)
+    )
     right = reference_answers(topic)[exercise]
     found.reference = _broken_words(topic, exercise, right)
     for variant in (v for v in variants_of(topic) if v.exercise == exercise):

@@ -95,10 +95,15 @@ def _double_outside(right: Answer) -> tuple[str, str, Answer]:
     )
 
 
+def _with_a_tensor_of_the_cpu(t: Tensor) -> Tensor:
+    # flat, since one of zero dimensions would mix freely with another device
+    return (t.reshape(-1) + torch.zeros(t.numel(), dtype=t.dtype)).reshape(t.shape)
+
+
 def _on_the_cpu(right: Answer) -> tuple[str, str, Answer]:
     def answer(*args: Any, **kwargs: Any) -> Any:
         value = right(*args, **kwargs)
-        return _map(lambda t: t + torch.zeros(t.shape, dtype=t.dtype), value)
+        return _map(_with_a_tensor_of_the_cpu, value)
 
     return (
         "A tensor is made on the CPU, wherever the inputs are",

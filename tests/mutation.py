@@ -105,5 +105,7 @@ if __name__ == "__main__":
     count, alive = survivors(topic_of(sys.argv[1]))
     for mutation in alive:
         known = EQUIVALENT.get((mutation.exercise, mutation.line))
-        print(f"{mutation.exercise}: {mutation.operator}\n    {mutation.line}  ({known})")
+        print(
+            f"{mutation.exercise}: {mutation.operator}\n    {mutation.line}  ({known})"
+        )
     print(f"{count} mutations, {len(alive)} survive")

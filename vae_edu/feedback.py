@@ -182,7 +182,7 @@ def _show(feedback: Feedback) -> None:
     except ImportError:
         print(feedback)
         return
-    if get_ipython() is None:  # type: ignore[no-untyped-call]
+    if get_ipython() is None:
         print(feedback)
     else:
-        display(feedback)  # type: ignore[no-untyped-call]
+        display(feedback)

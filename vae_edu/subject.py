@@ -115,7 +115,9 @@ class Engine:
     def _build(self, request: Request) -> Answer:
         if request.name not in self.objects:
             raise SubjectError("NameError", f"{request.name} is not defined")
-        with torch.random.fork_rng(devices=[]):  # the learner's own seed stays as it was
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # the learner's own seed stays as it was
             torch.manual_seed(request.options["seed"])
             module = self.objects[request.name](*request.args, **request.kwargs)
         if not isinstance(module, nn.Module):
@@ -156,7 +158,9 @@ class Engine:
         kwargs = {k: _prepare(v, k in wrt, probes) for k, v in request.kwargs.items()}
         inputs = {str(i): v for i, v in enumerate(args)} | kwargs
         roots = [inputs[name] for name in request.wrt]
-        if request.options.get("upstream"):  # not leaves: as an encoder would hand them over
+        if request.options.get(
+            "upstream"
+        ):  # not leaves: as an encoder would hand them over
             inputs |= {name: inputs[name].clone() for name in request.wrt}
             args = [inputs[str(i)] for i in range(len(args))]
             kwargs = {k: inputs[k] for k in kwargs}
@@ -180,7 +184,19 @@ class Engine:
 
 
 _FACTORIES = set(
-    "zeros ones full empty arange linspace logspace eye tensor rand randn".split()
+    [
+        "zeros",
+        "ones",
+        "full",
+        "empty",
+        "arange",
+        "linspace",
+        "logspace",
+        "eye",
+        "tensor",
+        "rand",
+        "randn",
+    ]
 )
 _MOVES = {"cpu", "cuda", "to"}
 
@@ -226,7 +242,9 @@ def _as_subject_error(error: BaseException) -> SubjectError:
 
 def _from_torch(error: BaseException) -> bool:
     """Torch raises NotImplementedError of its own, for example for missing meta kernels."""
-    return any(word in str(error) for word in ("meta tensor", "aten::", "_meta", "Meta"))
+    return any(
+        word in str(error) for word in ("meta tensor", "aten::", "_meta", "Meta")
+    )
 
 
 def _prepare(value: Any, requires_grad: bool, probes: list[Probe]) -> Any:
@@ -275,15 +293,15 @@ def _add_gradients(
     asked = [t for t in targets if t.requires_grad]  # not a frozen parameter
     found: dict[int, Tensor | None] = {}
     if pairs and asked:
-        grads = torch.autograd.grad(
+        pulled = torch.autograd.grad(
             [v for v, _ in pairs],
             asked,
             [c.to(v.dtype) for v, c in pairs],
             allow_unused=True,
         )
-        found = {id(t): g for t, g in zip(asked, grads, strict=True)}
+        found = {id(t): g for t, g in zip(asked, pulled, strict=True)}
     grads = [found.get(id(t)) for t in targets]
-    plain = [None if g is None else _plain(g) for g in grads]
+    plain: list[Tensor | None] = [None if g is None else _plain(g) for g in grads]
     answer.grads = plain[: len(leaves)]
     answer.state_grads = dict(zip(parameters, plain[len(leaves) :], strict=True))
 
@@ -305,7 +323,9 @@ def _same(a: Tensor, b: Tensor) -> bool:
 
 def _left_behind(values: Sequence[Any]) -> bool:
     # asking a tensor that is not a leaf for its .grad warns, unless it retains one
-    kept = [v for v in values if isinstance(v, Tensor) and (v.is_leaf or v.retains_grad)]
+    kept = [
+        v for v in values if isinstance(v, Tensor) and (v.is_leaf or v.retains_grad)
+    ]
     return any(v.grad is not None for v in kept)
 
 
@@ -344,7 +364,12 @@ class Subject:
         return self.perform(request)
 
     def ask_requiring(
-        self, name: str, args: Sequence[Any], wrt: Sequence[int], *, upstream: bool = False
+        self,
+        name: str,
+        args: Sequence[Any],
+        wrt: Sequence[int],
+        *,
+        upstream: bool = False,
     ) -> Answer:
         """As `ask`, where args[i], i in wrt, require a gradient.
 

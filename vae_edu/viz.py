@@ -43,7 +43,11 @@ class Picture:
 
 
 def axes(
-    rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (5.0, 3.2), **how: Any
+    rows: int = 1,
+    columns: int = 1,
+    *,
+    size: tuple[float, float] = (5.0, 3.2),
+    **how: Any,
 ) -> tuple[Figure, Any]:
     """A figure and its axes; `size` is of one panel, in inches. `how` goes to subplots."""
     from matplotlib.figure import Figure
@@ -63,7 +67,9 @@ def show(figure: Figure, alt: str) -> Picture:
     for panel in figure.axes:
         unlabelled = not (panel.get_xlabel() and panel.get_ylabel())
         if unlabelled and panel.axison and panel.get_label() != "<colorbar>":
-            raise ValueError("each axis needs a label with its unit (or set_axis_off())")
+            raise ValueError(
+                "each axis needs a label with its unit (or set_axis_off())"
+            )
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return Picture(buffer.getvalue(), alt, round(figure.get_figwidth() * 100))

@@ -89,16 +89,18 @@ def stub_of(entry: catalogue.Exercise) -> Any:
 def _expect_signature(obj: Any, stub: Any, name: str) -> None:
     if isinstance(stub, type) != isinstance(obj, type):
         kind = "class" if isinstance(stub, type) else "function"
-        raise CourseError(f"{name} should be a {kind}. Expected: {_signature_text(stub)}")
+        raise CourseError(
+            f"{name} should be a {kind}. Expected: {_signature_text(stub)}"
+        )
     pairs = [(obj, stub, name)]
     if isinstance(stub, type):
         methods = [k for k, v in vars(stub).items() if inspect.isfunction(v)]
         missing = [m for m in methods if not hasattr(obj, m)]
         if missing:
-            raise CourseError(f"class {name} lacks {missing[0]}{_shape(stub, missing[0])}.")
-        pairs = [
-            (getattr(obj, m), getattr(stub, m), f"{name}.{m}") for m in methods
-        ]
+            raise CourseError(
+                f"class {name} lacks {missing[0]}{_shape(stub, missing[0])}."
+            )
+        pairs = [(getattr(obj, m), getattr(stub, m), f"{name}.{m}") for m in methods]
     for own, expected, where in pairs:
         if _parameters(own) != _parameters(expected):
             raise CourseError(
@@ -149,14 +151,18 @@ def _text(lines: list[str], node: ast.FunctionDef | ast.ClassDef) -> str:
 
 def is_unfilled(source: str) -> bool:
     """True where every function of a definition still only raises NotImplementedError."""
-    functions = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef)]
+    functions = [
+        n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef)
+    ]
     return bool(functions) and all(_only_raises(f) for f in functions)
 
 
 def _only_raises(function: ast.FunctionDef) -> bool:
     body = [n for n in function.body if not _is_docstring(n)]
-    return len(body) == 1 and isinstance(body[0], ast.Raise) and (
-        "NotImplementedError" in ast.dump(body[0])
+    return (
+        len(body) == 1
+        and isinstance(body[0], ast.Raise)
+        and ("NotImplementedError" in ast.dump(body[0]))
     )
 
 
@@ -170,8 +176,10 @@ def _saved_or(obj: T, entry: catalogue.Exercise) -> T:
     saved = getattr(module, entry.name)
     if saved is module.__stubs__[entry.name]:
         return obj
-    whose = "the reference (borrowed)" if entry.topic in borrowed() else (
-        f"your saved answer from work/{entry.topic}.py"
+    whose = (
+        "the reference (borrowed)"
+        if entry.topic in borrowed()
+        else (f"your saved answer from work/{entry.topic}.py")
     )
     _say(f"This cell is not filled in; {entry.name} is {whose}.")
     return saved
@@ -301,7 +309,9 @@ def _origin(name: str, value: Any, topic: str) -> tuple[str, str]:
     known = {e.name: e.topic for e in catalogue.all_exercises()}
     if name in known:
         same = known[name] == topic
-        return ("" if same else f"from vae_edu.exercises.{known[name]} import {name}"), ""
+        return (
+            "" if same else f"from vae_edu.exercises.{known[name]} import {name}"
+        ), ""
     home = getattr(value, "__module__", None)
     own = home in (None, "__main__") or home not in sys.modules
     if not own and getattr(sys.modules[home], name, None) is value:
@@ -321,7 +331,9 @@ def _import_line(module: str, name: str) -> str:
     parent, _, last = module.rpartition(".")
     if module == name:
         return f"import {module}"
-    return f"from {parent} import {name}" if last == name else f"import {module} as {name}"
+    return (
+        f"from {parent} import {name}" if last == name else f"import {module} as {name}"
+    )
 
 
 def _helper_source(name: str, value: Any) -> str:
@@ -417,7 +429,9 @@ def current_answers(topic: str) -> dict[str, Any]:
                 stacklevel=2,
             )
             return answers
-        own = {e.name: getattr(module, e.name, None) for e in catalogue.exercises_of(topic)}
+        own = {
+            e.name: getattr(module, e.name, None) for e in catalogue.exercises_of(topic)
+        }
         sources = {n: definition_in(_read(path), n) for n in own}
         answers |= {
             n: v

@@ -90,6 +90,15 @@ def _(log_var: Tensor) -> Tensor:
     return -0.5 * (LOG_2PI + log_var).sum(-1) - 0.5
 
 
+@mutant(
+    "expected_log_q",
+    "Every dimension of size 1 is squeezed away",
+    "A batch of one is still a batch: the result keeps its shape (1,).",
+)
+def _(log_var: Tensor) -> Tensor:
+    return -0.5 * (LOG_2PI + 1 + log_var).sum(-1, keepdim=True).squeeze()
+
+
 # --- expected_log_prior --------------------------------------------------------------------
 
 
@@ -174,6 +183,26 @@ def _(mu: Tensor, log_var: Tensor) -> Tensor:
 )
 def _(mu: Tensor, log_var: Tensor) -> Tensor:
     return -0.5 * (LOG_2PI + mu**2 + log_var.clamp(-10, 10).exp()).sum(-1)
+
+
+@mutant(
+    "expected_log_prior",
+    "The log-variance is capped from above",
+    "A cap changes the formula beyond it: a very wide q is very far from the prior.",
+)
+def _(mu: Tensor, log_var: Tensor) -> Tensor:
+    return -0.5 * (LOG_2PI + mu**2 + log_var.clamp(max=20.0).exp()).sum(-1)
+
+
+@mutant(
+    "expected_log_prior",
+    "log_var is given mu's shape",
+    "Either of the two may have more leading dimensions than the other. Plain arithmetic "
+    "broadcasts both ways.",
+)
+def _(mu: Tensor, log_var: Tensor) -> Tensor:
+    second_moment = mu**2 + log_var.expand_as(mu).exp()
+    return -0.5 * (LOG_2PI + second_moment).sum(-1)
 
 
 # --- gaussian_kl ---------------------------------------------------------------------------
@@ -291,6 +320,47 @@ def _(mu: Tensor, log_var: Tensor) -> Tensor:
     return 0.5 * (mu**2 + low.exp() - 1 - low).sum(-1)
 
 
+@mutant(
+    "gaussian_kl",
+    "The log-variance is capped from above",
+    "A cap changes the formula beyond it, and the gradient there is zero: an encoder that got "
+    "there would never come back.",
+)
+def _(mu: Tensor, log_var: Tensor) -> Tensor:
+    low = log_var.clamp(max=20.0)
+    return 0.5 * (mu**2 + low.exp() - 1 - low).sum(-1)
+
+
+@mutant(
+    "gaussian_kl",
+    "A small number inside the logarithm of the variance",
+    "log_var is that logarithm already: going back from exp(log_var) loses it where the variance "
+    "is tiny.",
+)
+def _(mu: Tensor, log_var: Tensor) -> Tensor:
+    var = log_var.exp()
+    return 0.5 * (mu**2 + var - 1 - (var + 1e-12).log()).sum(-1)
+
+
+@mutant(
+    "gaussian_kl",
+    "mu squared is summed over the batch too",
+    "Each example has its own mean: sum mu squared over its dimensions only.",
+)
+def _(mu: Tensor, log_var: Tensor) -> Tensor:
+    return 0.5 * ((mu**2).sum() + (log_var.exp() - 1 - log_var).sum(-1))
+
+
+@mutant(
+    "gaussian_kl",
+    "Every dimension of size 1 is squeezed away",
+    "A batch of one is still a batch: the result keeps its shape (1,).",
+)
+def _(mu: Tensor, log_var: Tensor) -> Tensor:
+    terms = mu**2 + log_var.exp() - 1 - log_var
+    return 0.5 * terms.sum(-1, keepdim=True).squeeze()
+
+
 # --- gaussian_kl_between -------------------------------------------------------------------
 
 
@@ -394,6 +464,29 @@ def _(mu_q: Tensor, log_var_q: Tensor, mu_p: Tensor, log_var_p: Tensor) -> Tenso
     shift = (mu_q - mu_p) ** 2 * (-log_var_p).exp()
     terms = ratio.exp() - 1 - ratio + shift
     return 0.5 * terms.sum(min(1, terms.dim() - 1))
+
+
+@mutant(
+    "gaussian_kl_between",
+    "p's log-variance is clamped",
+    "A clamp changes the formula outside its range: a very narrow p punishes every distance.",
+)
+def _(mu_q: Tensor, log_var_q: Tensor, mu_p: Tensor, log_var_p: Tensor) -> Tensor:
+    low = log_var_p.clamp(-40, 40)
+    ratio = log_var_q - low
+    shift = (mu_q - mu_p) ** 2 * (-low).exp()
+    return 0.5 * (ratio.exp() - 1 - ratio + shift).sum(-1)
+
+
+@mutant(
+    "gaussian_kl_between",
+    "The sign of the difference of the log-variances",
+    "Let q and p have the same mean: the KL must be positive whichever of the two is wider.",
+)
+def _(mu_q: Tensor, log_var_q: Tensor, mu_p: Tensor, log_var_p: Tensor) -> Tensor:
+    ratio = log_var_q - log_var_p
+    shift = (mu_q - mu_p) ** 2 * (-log_var_p).exp()
+    return 0.5 * (ratio.exp() - 1 + ratio + shift).sum(-1)
 
 
 # --- monte_carlo_kl ------------------------------------------------------------------------
@@ -510,6 +603,26 @@ def _(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     return (log_q - log_p).mean(0)
 
 
+@mutant(
+    "monte_carlo_kl",
+    "Every dimension of size 1 is squeezed away",
+    "A batch of one is still a batch: the result keeps its shape (1,).",
+)
+def _(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
+    log_q, log_p = _logs(mu, log_var, eps)
+    return (log_q - log_p).mean(0, keepdim=True).squeeze()
+
+
+@mutant(
+    "monte_carlo_kl",
+    "Divided by one sample less",
+    "S - 1 belongs to a variance; a mean of S numbers divides by S.",
+)
+def _(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
+    log_q, log_p = _logs(mu, log_var, eps)
+    return (log_q - log_p).sum(0) / max(eps.shape[0] - 1, 1)
+
+
 # --- gaussian_kl_gradients -----------------------------------------------------------------
 
 
@@ -603,3 +716,16 @@ def _(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
 )
 def _(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
     return mu.clamp(-10, 10), 0.5 * (log_var.clamp(-10, 10).exp() - 1)
+
+
+@mutant(
+    "gaussian_kl_gradients",
+    "Autograd, run on the caller's own tensors",
+    "backward() leaves its result in the caller's mu.grad, where the next optimizer step would "
+    "find it. Differentiate on paper: two short formulas are left.",
+)
+def _(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+    mu.requires_grad_().retain_grad()
+    log_var.requires_grad_().retain_grad()
+    (0.5 * (mu**2 + log_var.exp() - 1 - log_var)).sum().backward(retain_graph=True)
+    return mu.grad.clone(), log_var.grad.clone()

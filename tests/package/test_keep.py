@@ -16,7 +16,9 @@ def copy(tmp_path, monkeypatch):
     """A fresh learner's notebook."""
     monkeypatch.setenv("VAE_EDU_WORK", str(tmp_path / "work"))
     path = tmp_path / "lesson.ipynb"
-    path.write_bytes((course_root() / "notebooks" / LESSON / f"{LESSON}.ipynb").read_bytes())
+    path.write_bytes(
+        (course_root() / "notebooks" / LESSON / f"{LESSON}.ipynb").read_bytes()
+    )
     return path
 
 

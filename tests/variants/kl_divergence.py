@@ -35,6 +35,13 @@ def _(log_var):
     return total
 
 
+@variant("expected_log_q", "through sigma, and a matrix product with ones")
+def _(log_var: Tensor) -> Tensor:
+    sigma = (log_var / 2).exp()
+    per_dimension = 0.5 + torch.log(sigma * math.sqrt(2 * math.pi))
+    return -(per_dimension @ torch.ones_like(log_var[(0,) * (log_var.dim() - 1)]))
+
+
 @variant("expected_log_prior", "an einsum")
 def _(mu: Tensor, log_var: Tensor) -> Tensor:
     second_moment = mu.square() + torch.exp(log_var)
@@ -57,6 +64,14 @@ def _(mu, log_var):
     d = max(mu.shape[-1], log_var.shape[-1])
     spread = torch.exp(log_var).sum(-1)
     return -(d * math.log(2 * math.pi) + (mu * mu).sum(-1) + spread) / 2
+
+
+@variant("expected_log_prior", "one dimension after the other, the constant last")
+def _(mu: Tensor, log_var: Tensor) -> Tensor:
+    total = 0.0
+    for m, v in zip(mu.unbind(-1), log_var.unbind(-1), strict=True):
+        total = total - (m.square() + v.exp()) / 2
+    return total - 0.5 * mu.size(-1) * math.log(2 * math.pi)
 
 
 @variant("gaussian_kl", "torch.distributions")
@@ -89,6 +104,16 @@ def _(mu, log_var):
     return torch.sum(inner, axis=-1).mul(-0.5)
 
 
+@variant("gaussian_kl", "a mask and a data-dependent if: the prior costs nothing")
+def _(mu: Tensor, log_var: Tensor) -> Tensor:
+    mu, log_var = torch.broadcast_tensors(mu, log_var)
+    terms = (mu * mu + torch.expm1(log_var) - log_var) * 0.5
+    if not (mu == 0).any():
+        return terms.sum(dim=-1)
+    at_prior = (mu == 0) & (log_var == 0)
+    return torch.where(at_prior, torch.zeros_like(terms), terms).sum(dim=-1)
+
+
 @variant("gaussian_kl_between", "torch.distributions")
 def _(mu_q: Tensor, log_var_q: Tensor, mu_p: Tensor, log_var_p: Tensor) -> Tensor:
     q = Normal(mu_q, torch.exp(log_var_q / 2))
@@ -109,6 +134,15 @@ def _(mu_q: Tensor, log_var_q: Tensor, mu_p: Tensor, log_var_p: Tensor) -> Tenso
     kl = kl + (log_var_q.exp() + (mu_q - mu_p) ** 2) / log_var_p.exp()
     kl = kl - torch.ones((), dtype=kl.dtype, device=kl.device)
     return kl.sum(-1) / 2
+
+
+@variant("gaussian_kl_between", "a cross-entropy less an entropy, each in full")
+def _(mu_q: Tensor, log_var_q: Tensor, mu_p: Tensor, log_var_p: Tensor) -> Tensor:
+    log_2pi = math.log(2 * math.pi)
+    squared = (mu_q - mu_p).square() + log_var_q.exp()
+    cross_entropy = 0.5 * (log_2pi + log_var_p + squared / log_var_p.exp())
+    entropy = 0.5 * (log_2pi + 1.0 + log_var_q)
+    return (cross_entropy - entropy).sum(-1)
 
 
 @variant("monte_carlo_kl", "torch.distributions")
@@ -134,6 +168,18 @@ def _(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     return 0.5 * ((z**2).mean(0) - (eps**2).mean(0) - log_var).sum(-1)
 
 
+@variant("monte_carlo_kl", "log q evaluated at z itself, a running mean")
+def _(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
+    mean = None
+    for count, z in enumerate(mu + log_var.exp().sqrt() * eps, start=1):
+        scaled = (z - mu) ** 2 / log_var.exp()
+        log_q = -0.5 * (math.log(2 * math.pi) + log_var + scaled).sum(-1)
+        log_p = -0.5 * (math.log(2 * math.pi) + z**2).sum(-1)
+        term = log_q - log_p
+        mean = term if mean is None else mean + (term - mean) / count
+    return mean
+
+
 @variant("gaussian_kl_gradients", "a NamedTuple")
 def _(mu: Tensor, log_var: Tensor):
     class Gradients(NamedTuple):
@@ -154,3 +200,9 @@ def _(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
 @variant("gaussian_kl_gradients", "multiplied out")
 def _(mu, log_var):
     return 1.0 * mu, torch.sub(log_var.exp() * 0.5, 0.5)
+
+
+@variant("gaussian_kl_gradients", "halves of sinh: (e^l - 1) / 2 = e^(l/2) sinh(l/2)")
+def _(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+    half = log_var / 2
+    return mu, torch.exp(half) * torch.sinh(half)

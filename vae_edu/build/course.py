@@ -83,7 +83,7 @@ def build_notebooks(topic: str, target: Path, *, execute: bool) -> list[Path]:
     book = notebook(lesson_folder(topic))
     solution = target / "solutions" / folder / f"{folder}.ipynb"
     learner = target / "notebooks" / folder / f"{folder}.ipynb"
-    release = released(nbformat.from_dict(book), _nbgrader_config())  # type: ignore
+    release = released(nbformat.from_dict(book), _nbgrader_config())
     if execute:
         run(book, before=topic)
     else:
@@ -97,7 +97,7 @@ def build_notebooks(topic: str, target: Path, *, execute: bool) -> list[Path]:
 
 
 def _text(book: NotebookNode) -> str:
-    return nbformat.writes(book, version=4) + "\n"  # type: ignore[no-untyped-call]
+    return nbformat.writes(book, version=4) + "\n"
 
 
 def _put(path: Path, text: str) -> Path:
@@ -108,7 +108,7 @@ def _put(path: Path, text: str) -> Path:
 
 
 def _nbgrader_config() -> Any:
-    from traitlets.config import PyFileConfigLoader
+    from traitlets.config.loader import PyFileConfigLoader
 
     path = course_root() / "nbgrader_config.py"
     return PyFileConfigLoader(path.name, path=str(path.parent)).load_config()
@@ -160,7 +160,7 @@ def clean(book: NotebookNode) -> None:
 def _keep_outputs(book: NotebookNode, path: Path) -> None:
     if not path.exists():
         return
-    old = {c.id: c for c in nbformat.read(path, as_version=4).cells}  # type: ignore
+    old = {c.id: c for c in nbformat.read(path, as_version=4).cells}
     for cell in book.cells:
         known = old.get(cell.id)
         if known and cell.cell_type == "code" and known.source == cell.source:

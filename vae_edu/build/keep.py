@@ -29,7 +29,7 @@ def keep(path: Path) -> Path | None:
 def worked_in(path: Path) -> bool:
     """True where a notebook holds anything that the build did not put there."""
     try:
-        book = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+        book = nbformat.read(path, as_version=4)
     except Exception:
         return True  # whatever it is, it is somebody's
     return any(map(_touched, book.cells))

@@ -41,7 +41,9 @@ def _truths(topic: str, exercise: str) -> dict[str, Any]:
 def _said(law: Law, reference: Subject, oracle: OracleTruth) -> list[Any]:
     recording = RecordingTruth(oracle)
     draw = Draw(f"{PUBLIC_SEED}/{law.exercise}/{law.name}")
-    law.body(reference, recording, draw)  # a broken law here is an error of the author's
+    law.body(
+        reference, recording, draw
+    )  # a broken law here is an error of the author's
     return recording.said
 
 
@@ -52,10 +54,10 @@ def _mistakes(topic: str, exercise: str, truth: dict[str, Any]) -> list[dict[str
         subject = local({exercise: mutant.answer})
         laws = _broken(topic, exercise, subject, truth[exercise])
         if not laws:
-            raise CourseError(f"no law notices the mutant {mutant.name!r} of {exercise}")
-        rows.append(
-            {"name": mutant.name, "sentence": mutant.sentence, "laws": laws}
-        )
+            raise CourseError(
+                f"no law notices the mutant {mutant.name!r} of {exercise}"
+            )
+        rows.append({"name": mutant.name, "sentence": mutant.sentence, "laws": laws})
     return rows
 
 

@@ -40,7 +40,9 @@ def _shapes(g: Tensor, e: Tensor) -> str:
             "without `dim` reduces the batch too."
         )
     if g.dim() == e.dim() + 1:
-        return "One dimension too many is left: was the sum over the last dimension taken?"
+        return (
+            "One dimension too many is left: was the sum over the last dimension taken?"
+        )
     if g.dim() == e.dim() and sorted(g.shape) == sorted(e.shape):
         return "The sizes are right but in another order."
     return ""

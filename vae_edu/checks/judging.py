@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -41,7 +41,7 @@ def laws_of(topic: str) -> Laws:
 
 
 def run_law(law: Law, subject: Subject, truth: Truth, seed: str) -> Verdict:
-    """Try one law; only the subject's failures and broken laws are verdicts."""
+    """Try one law. Whatever happens is a verdict: a law holds only if it ran to its end."""
     witness = Witness(subject)
     draw = Draw(f"{seed}/{law.exercise}/{law.name}")
     try:
@@ -53,6 +53,9 @@ def run_law(law: Law, subject: Subject, truth: Truth, seed: str) -> Verdict:
         kind = "unfinished" if error.unfinished else "error"
         words = f"{error.kind}: {error.message}"
         verdict = Verdict(law, False, kind, words, trace=error.trace)
+    except Exception as error:  # a law that stumbles over a foreign value fails closed
+        words = f"the law could not be decided: {type(error).__name__}: {error}"
+        verdict = Verdict(law, False, "undecided", words)
     else:
         verdict = Verdict(law, True)
     verdict.seen = witness.seen
@@ -88,7 +91,7 @@ def misconception(
 
 def _matching(
     rows: Iterable[dict[str, Any]], broken: dict[str, list[Any]]
-) -> Iterable[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """Rows that agree in every broken law first, then those that agree in the first one."""
     rows = list(rows)
     for row in rows:
@@ -97,7 +100,9 @@ def _matching(
             yield row
     first = next(iter(broken))
     for row in rows:
-        if next(iter(row["laws"])) == first and alike(broken[first], row["laws"][first]):
+        if next(iter(row["laws"])) == first and alike(
+            broken[first], row["laws"][first]
+        ):
             yield row
 
 

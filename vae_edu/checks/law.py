@@ -172,7 +172,9 @@ def _dtype(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
-def _compare_tuple(got: Any, expected: tuple[Any, ...], *, what: str, **how: Any) -> None:
+def _compare_tuple(
+    got: Any, expected: tuple[Any, ...], *, what: str, **how: Any
+) -> None:
     if not isinstance(got, tuple):
         raise Broken(
             f"{what} should be a tuple of {len(expected)}; it is {describe(got)}.",
@@ -214,6 +216,15 @@ def _expect_tensor(got: Any, expected: Tensor, what: str) -> None:
         raise Broken(
             f"{what} has shape {shape_text(got)}; expected {shape_text(expected)}.",
             "shape",
+            got,
+            expected,
+        )
+    if got.device != expected.device:
+        raise Broken(f"{what} is not where the inputs are.", "device")
+    if not got.is_floating_point():
+        raise Broken(
+            f"{what} has dtype {_dtype(got.dtype)}; the dtype should follow the inputs.",
+            "dtype",
             got,
             expected,
         )

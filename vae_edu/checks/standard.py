@@ -79,9 +79,7 @@ def add_standard(laws: Laws, cases: Cases, *, skip: Sequence[str] = ()) -> None:
 def add_fresh(laws: Laws, cases: Cases) -> None:
     """Append the hidden law of fresh inputs: released answers learnt by heart fail it."""
     sentence = "the values are right for inputs that were never published"
-    laws.add(
-        Law(cases.exercise, "fresh inputs", sentence, values(cases), hidden=True)
-    )
+    laws.add(Law(cases.exercise, "fresh inputs", sentence, values(cases), hidden=True))
 
 
 def tried(cases: Cases, case: Case) -> str:
@@ -107,7 +105,11 @@ def cast(args: Sequence[Any], **to: Any) -> tuple[Any, ...]:
 def _cast(value: Any, to: dict[str, Any]) -> Any:
     if isinstance(value, Tensor):
         return value.to(**to) if value.is_floating_point() else value
-    return replace(value, weight=value.weight.to(**to)) if isinstance(value, Probe) else value
+    return (
+        replace(value, weight=value.weight.to(**to))
+        if isinstance(value, Probe)
+        else value
+    )
 
 
 def values(cases: Cases) -> LawBody:
@@ -244,8 +246,11 @@ def _device(cases: Cases) -> LawBody:
 
 
 def _needs_values(error: SubjectError) -> bool:
-    """Code that looks at values (an `if`, a mask) cannot run on `meta`, and is not wrong."""
-    signs = ("item() cannot", "nonzero", "no data", "aten::", "to numpy")
+    """Code that looks at values (an `if`, a mask) cannot run on `meta`, and is not wrong.
+
+    A copy to the CPU is: `.cpu()`, `.numpy()`, or a buffer made there ("no data").
+    """
+    signs = ("item() cannot", "nonzero", "aten::", "Meta kernel")
     return any(sign in error.message for sign in signs)
 
 
@@ -268,7 +273,9 @@ def _device_error(cases: Cases, case: Case, message: str) -> Broken:
 def _expect_meta(got: Any, expected: Any, what: str) -> None:
     if isinstance(expected, tuple):
         if not isinstance(got, tuple) or len(got) != len(expected):
-            raise Broken(f"{what}: on another device it returns {describe(got)}.", "device")
+            raise Broken(
+                f"{what}: on another device it returns {describe(got)}.", "device"
+            )
         for g, e in zip(got, expected, strict=True):
             _expect_meta(g, e, what)
         return

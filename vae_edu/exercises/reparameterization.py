@@ -1,0 +1,154 @@
+"""Lesson 05: the stubs of its exercises, built from the instructor's source.
+
+Your own answers, in work/, take their places when this is imported.
+"""
+
+from collections.abc import Callable
+import torch
+from torch import Tensor
+from vae_edu.catalogue import declare
+from vae_edu.work import resolve
+
+@declare(
+    "5.1",
+    points=2,
+    minutes=8,
+    difficulty="two derivatives of one log-density",
+    needed_for="the score-function estimator in 5.2",
+)
+def gaussian_score(z: Tensor, mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+    r"""The score of N(mu, diag exp(log_var)) at z: the gradient of log q(z), elementwise.
+
+    $$\frac{\partial \log q}{\partial \mu_j} = \frac{z_j - \mu_j}{\sigma_j^2}, \qquad
+      \frac{\partial \log q}{\partial \ell_j}
+      = \tfrac12 \Big(\frac{(z_j - \mu_j)^2}{\sigma_j^2} - 1\Big),
+      \qquad \ell_j = \log \sigma_j^2$$
+
+    Nothing is summed: entry j of a score belongs to parameter j. Williams 1992, Sec. 6.
+
+    z, mu, log_var: (..., latent), leading dimensions broadcast; log_var may be ()
+    ->  (score_mu, score_log_var), both of the broadcast shape of the three
+    """
+    raise NotImplementedError("Exercise 5.1: fill it in in notebooks/05_reparameterization")
+
+
+
+@declare(
+    "5.2",
+    points=3,
+    minutes=10,
+    difficulty="a weighted average",
+    needed_for="models whose f has no derivative, and the comparison in 5.5",
+)
+def score_function_gradient(
+    f: Callable[[Tensor], Tensor], mu: Tensor, log_var: Tensor, eps: Tensor
+) -> Tensor:
+    r"""The score-function estimate of the gradient of E_q[f(z)] in mu, averaged over samples.
+
+    $$\frac1S \sum_s f(z^{(s)}) \, \nabla_\mu \log q(z^{(s)}),
+      \qquad z^{(s)} = \mu + e^{\ell/2} \epsilon^{(s)}$$
+
+    f is evaluated and never differentiated: it may have no derivative at all.
+    Williams 1992, Sec. 6; Mohamed et al. 2020, Eq. 13.
+
+    f: (num_samples, latent) -> (num_samples,); mu, log_var: (latent,);
+    eps: (num_samples, latent) standard normal
+    ->  grad_mu (latent,); no `.grad` is left anywhere
+    """
+    raise NotImplementedError("Exercise 5.2: fill it in in notebooks/05_reparameterization")
+
+
+
+@declare(
+    "5.3",
+    points=2,
+    minutes=5,
+    difficulty="one line",
+    needed_for="the pathwise estimator in 5.4, and every VAE from lesson 07 on",
+)
+def reparameterize(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
+    r"""A sample of N(mu, diag exp(log_var)), as a differentiable function of mu and log_var.
+
+    $$z = \mu + \sigma \odot \epsilon, \qquad \sigma = e^{\ell / 2}$$
+
+    Kingma & Welling 2014, Sec. 2.4; Rezende et al. 2014, Sec. 3.
+
+    mu, log_var, eps: (..., latent), leading dimensions broadcast; eps standard normal
+    ->  z of their broadcast shape
+    """
+    raise NotImplementedError("Exercise 5.3: fill it in in notebooks/05_reparameterization")
+
+
+
+@declare(
+    "5.4",
+    points=3,
+    minutes=10,
+    difficulty="autograd, without touching what belongs to the caller",
+    needed_for="seeing what loss.backward() does in a VAE (lesson 07)",
+)
+def pathwise_gradient(
+    f: Callable[[Tensor], Tensor], mu: Tensor, log_var: Tensor, eps: Tensor
+) -> Tensor:
+    r"""The pathwise estimate of the gradient of E_q[f(z)] in mu, averaged over samples.
+
+    $$\nabla_\mu \frac1S \sum_s f(\mu + e^{\ell/2} \epsilon^{(s)})$$
+
+    f must be differentiable. mu may require a gradient or not, f may hold trainable weights:
+    none of them is changed or keeps a `.grad`. Kingma & Welling 2014, Sec. 2.4.
+
+    f: (num_samples, latent) -> (num_samples,); mu, log_var: (latent,);
+    eps: (num_samples, latent) standard normal
+    ->  grad_mu (latent,)
+    """
+    raise NotImplementedError("Exercise 5.4: fill it in in notebooks/05_reparameterization")
+
+
+
+@declare(
+    "5.5",
+    points=3,
+    minutes=15,
+    difficulty="four moments of a Gaussian, put together",
+    needed_for="knowing in advance which estimator can train",
+)
+def score_function_variance(mu: Tensor, log_var: Tensor) -> Tensor:
+    r"""The exact variance of the one-sample score-function estimate for f(z) = sum_j z_j^2.
+
+    $$\operatorname{Var}[f(z)\, s_j] = \frac{\mathbb E[z_j^4 \epsilon_j^2]
+      + 2\, \mathbb E[z_j^2 \epsilon_j^2]\, \mathbb E[R_j] + \mathbb E[R_j^2]}{\sigma_j^2}
+      - 4 \mu_j^2, \qquad R_j = \sum_{k \ne j} z_k^2, \quad s_j = \frac{\epsilon_j}{\sigma_j}$$
+
+    mu, log_var: (..., latent), leading dimensions broadcast
+    ->  (..., latent), the variance of each component of the gradient in mu
+    """
+    raise NotImplementedError("Exercise 5.5: fill it in in notebooks/05_reparameterization")
+
+
+
+@declare(
+    "5.6",
+    points=3,
+    minutes=12,
+    difficulty="whose mean to subtract",
+    needed_for="training through samples that are not reparameterizable",
+)
+def score_function_gradient_with_baseline(
+    f: Callable[[Tensor], Tensor], mu: Tensor, log_var: Tensor, eps: Tensor
+) -> Tensor:
+    r"""The score-function estimate with a leave-one-out baseline, unbiased.
+
+    $$\frac1S \sum_s \big(f(z^{(s)}) - b_s\big)\, \nabla_\mu \log q(z^{(s)}), \qquad
+      b_s = \frac{1}{S-1} \sum_{t \ne s} f(z^{(t)})$$
+
+    Each sample's baseline is the mean of f over the other samples, so it is independent of
+    it. Mnih & Rezende 2016, Sec. 2.5.
+
+    f: (num_samples, latent) -> (num_samples,); mu, log_var: (latent,);
+    eps: (num_samples, latent) standard normal, two samples or more
+    ->  grad_mu (latent,); no `.grad` is left anywhere
+    """
+    raise NotImplementedError("Exercise 5.6: fill it in in notebooks/05_reparameterization")
+
+
+resolve(globals())
