@@ -29,7 +29,7 @@ _THINK = {
 }
 
 
-@dataclass
+@dataclass(repr=False)
 class Feedback:
     """What came out of checking one exercise; shows itself as text or as a card."""
 
@@ -81,6 +81,8 @@ class Feedback:
         if not self.unfinished and not self.passed:
             lines += [f"  {_mark(v)} {v.law.sentence}" for v in self.verdicts]
         return "\n".join([*lines, *(p.rstrip() for p in self.paragraphs())])
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         colour = "#009E73" if self.passed else "#999" if self.unfinished else "#D55E00"

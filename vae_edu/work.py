@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import dis
 import importlib
 import inspect
 import json
@@ -296,7 +297,10 @@ def _global_names(source: str) -> list[str]:
 
 
 def _names_of(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
+    """Names that code looks up as globals; attributes (the `where` of torch.where) are none."""
+    for step in dis.get_instructions(code):
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            yield step.argval
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _names_of(constant)

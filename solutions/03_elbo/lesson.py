@@ -553,7 +553,7 @@ product = torch.stack([(1 - a) * (1 - b), a * (1 - b), (1 - a) * b, a * b], dim=
 surface = discrete_elbo(ringing, product)  # (199, 199)
 figure, panel = viz.axes(size=(5.6, 4.2))
 levels = panel.contourf(a, b, surface, [-8, -5, -4, -3.5, -3, -2.6, -2.4, -2.2, -2.1, -1.95])
-for (i, j), mark in {(23, 196): "*", (193, 37): "X"}.items():
+for (i, j), mark in {(23, 196): "*", (193, 36): "X"}.items():
     panel.plot(a[i, j], b[i, j], mark, color=viz.RED, ms=13, label=f"{surface[i, j]:.2f} nats")
 panel.set(xlabel="q(toast), a probability", ylabel="q(steam), a probability")
 panel.legend(loc="center")
@@ -565,8 +565,8 @@ viz.show(figure, "The ELBO over two probabilities: separate maxima near steam an
 # (-2.32, marked X), and between them a valley, since an independent $q$ that gives both causes even odds
 # must also give weight to "neither" and "both". Gradient ascent ends on whichever hill it started from.
 #
-# Even on the better hill $1.98 - 1.52 = 0.45$ nats are missing, and no amount of training brings them back:
-# this $q$ *cannot* be the posterior. Papers call it the **approximation gap**.
+# Even on the better hill 0.45 nats are missing to $\log p(x)$, and no amount of training brings them back:
+# this $q$ *cannot* be the posterior. Cremer, Li & Duvenaud 2018 call it the **approximation gap**.
 #
 # How large is it in general? Take a posterior that is Gaussian with correlation $\rho$ between two latents of
 # variance 1, as in lesson 02, and the family of independent Gaussians with common variance $s^2$. Put both on
@@ -581,10 +581,10 @@ for rho in rhos:
     target = -(z1**2 - 2 * rho * z1 * z2 + z2**2) / (2 * (1 - rho**2))
     guess = -(z1**2 + z2**2) / (2 * (1 - rho**2) * shares[:, None])
     gaps.append(elbo_gap(target, guess.softmax(-1)))
-least, where = torch.stack(gaps).min(dim=-1)
+least, place = torch.stack(gaps).min(dim=-1)
 figure, panel = viz.axes()
 viz.beside(panel, rhos, least, -0.5 * (1 - rhos**2).log(), ("correlation ρ", "gap (nats)"))
-print(f"best variance / (1 - ρ²): {shares[where].min():.2f} to {shares[where].max():.2f}")
+print(f"best variance / (1 - ρ²): {shares[place].min():.2f} to {shares[place].max():.2f}")
 viz.show(figure, "The smallest gap of a factorised q grows with the correlation, without limit.")
 
 # %% [markdown]

@@ -277,3 +277,17 @@ def test_a_crash_while_writing_leaves_the_old_text(folder, monkeypatch):
         work._write(folder / "kl_divergence.py", "new")
     assert (folder / "kl_divergence.py").read_text() == before
     assert [p.name for p in Path(folder).iterdir() if p.suffix == ".tmp"] == []
+
+
+def test_an_attribute_is_not_taken_for_a_global(folder, capsys):
+    notebook(
+        "where = torch.ones(2)",
+        RIGHT.replace("return", "mu = torch.where(mu > 0, mu, mu)\n    return"),
+    )
+    assert "only this notebook knows" not in capsys.readouterr().out
+    assert "where =" not in (folder / "kl_divergence.py").read_text()
+
+
+def test_a_value_that_cannot_come_along_is_named(folder, capsys):
+    notebook("half = torch.tensor(0.5)", RIGHT.replace("0.5 *", "half *"))
+    assert "'half', a Tensor that only this notebook knows" in capsys.readouterr().out
