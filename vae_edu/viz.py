@@ -82,7 +82,8 @@ def image_grid(
     height, width = shape
     count = images.shape[0]
     rows = -(-count // columns)
-    canvas = images.new_ones(rows * (height + 1), columns * (width + 1))
+    size = (rows * (height + 1), columns * (width + 1))
+    canvas = images.new_full(size, 0.15)  # the gaps are light grey
     for i in range(count):
         top, left = (i // columns) * (height + 1), (i % columns) * (width + 1)
         canvas[top : top + height, left : left + width] = images[i].view(height, width)

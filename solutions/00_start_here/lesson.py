@@ -75,7 +75,7 @@ viz.show(figure, "Ten real digits above; below, ten images of independent pixels
 # and what was expected; if it recognises a common mistake, it names it. Nothing is counted against you: try as
 # often as you like. Three folded hints come before each exercise, each saying more than the one before.
 #
-# Now the exercise for this page. It is small, and it returns in lessons 02, 03, 04, 09 and 10.
+# Now the exercise for this page. It is small, and it returns in lessons 02, 03, 09 and 10.
 #
 # ## 3 · Why everything happens in logarithms
 #

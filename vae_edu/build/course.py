@@ -117,6 +117,7 @@ def _nbgrader_config() -> Any:
 def run(book: NotebookNode, *, before: str, allow_errors: bool = False) -> None:
     """Execute a notebook as someone would who has done all lessons before this one."""
     from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
     with learner_who_did(before) as work:
         environment = {**os.environ, "VAE_EDU_WORK": str(work), "OMP_NUM_THREADS": "2"}
@@ -126,11 +127,15 @@ def run(book: NotebookNode, *, before: str, allow_errors: bool = False) -> None:
             kernel_name="python3",
             allow_errors=allow_errors,
             record_timing=False,
+            coalesce_streams=True,  # else how prints are grouped depends on timing
             resources={"metadata": {"path": str(course_root() / "notebooks")}},
         )
         with client.setup_kernel(env=environment):
             for index, cell in enumerate(book.cells):
-                client.execute_cell(cell, index)
+                try:
+                    client.execute_cell(cell, index)
+                except (CellExecutionError, CellTimeoutError) as error:
+                    raise CourseError(f"{before}: a cell stops. {error}") from None
     clean(book)
 
 

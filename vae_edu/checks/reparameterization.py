@@ -267,7 +267,7 @@ for _cases in CASES.values():
 
 
 def _traces(cases: Cases, made: tuple[tuple[Any, ...], ...]) -> LawBody:
-    """What a caller may own: plain tensors, leaves, an encoder's outputs, f's weights."""
+    """What a caller may own: tensors, leaves, an encoder's outputs, f's weights."""
     which = [i for i, p in enumerate(cases.params) if p in ("z", "mu", "log_var")]
 
     def body(subject: Subject, truth: Truth, draw: Draw) -> None:
