@@ -158,9 +158,7 @@ class Engine:
         kwargs = {k: _prepare(v, k in wrt, probes) for k, v in request.kwargs.items()}
         inputs = {str(i): v for i, v in enumerate(args)} | kwargs
         roots = [inputs[name] for name in request.wrt]
-        if request.options.get(
-            "upstream"
-        ):  # not leaves: as an encoder would hand them over
+        if request.options.get("upstream"):  # as an encoder would hand them over
             inputs |= {name: inputs[name].clone() for name in request.wrt}
             args = [inputs[str(i)] for i in range(len(args))]
             kwargs = {k: inputs[k] for k in kwargs}
@@ -174,11 +172,7 @@ class Engine:
         answer.changed = _changed(request, inputs)
         weights = [p.weight for p in probes]
         answer.left_grad = _left_behind([*inputs.values(), *roots, *weights])
-        answer.switched = [
-            name
-            for name, v in inputs.items()
-            if isinstance(v, Tensor) and v.requires_grad != (name in wrt)
-        ]
+        answer.switched = _switched(inputs, wrt)
         answer.shapes = [shape for p in probes for shape in p.shapes]
         return answer
 
@@ -319,6 +313,14 @@ def _changed(request: Request, inputs: Mapping[str, Any]) -> list[str]:
 
 def _same(a: Tensor, b: Tensor) -> bool:
     return a.shape == b.shape and torch.equal(torch.nan_to_num(a), torch.nan_to_num(b))
+
+
+def _switched(inputs: Mapping[str, Any], wrt: set[str]) -> list[str]:
+    return [
+        name
+        for name, value in inputs.items()
+        if isinstance(value, Tensor) and value.requires_grad != (name in wrt)
+    ]
 
 
 def _left_behind(values: Sequence[Any]) -> bool:

@@ -17,7 +17,7 @@ from vae_edu.exercises.start_here import log_mean_exp
     needed_for="every likelihood and every prior from here on",
 )
 def gaussian_log_prob(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
-    r"""log N(x; mean, diag exp(log_var)) in nats, summed over the last dimension.
+    r"""The log of N(x; mean, diag exp(log_var)) in nats: a sum over the dimensions.
 
     $$-\tfrac12 \sum_j \Big(\log 2\pi + \ell_j + \frac{(x_j - m_j)^2}{e^{\ell_j}}\Big),
       \qquad \ell_j = \log\sigma_j^2$$   Bishop 2006, Eq. 1.46, once for each dimension.
@@ -41,9 +41,9 @@ def gaussian_log_prob(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
 def linear_gaussian_log_evidence(
     x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
 ) -> Tensor:
-    r"""log p(x) in nats for z ~ N(0, I) and x|z ~ N(z Wᵀ + b, exp(log_var) I).
+    r"""The log of p(x), in nats, for z ~ N(0, I) and x|z ~ N(z Wᵀ + b, exp(log_var) I).
 
-    $$\log p(x) = -\tfrac12\Big(D \log 2\pi + \log\det C + (x - b)\, C^{-1} (x - b)^\top\Big),
+    $$-\tfrac12\Big(D \log 2\pi + \log\det C + (x - b)\, C^{-1} (x - b)^\top\Big),
       \qquad C = W W^\top + \sigma^2 I$$   Bishop 2006, Eq. 12.35 and 12.36.
 
     x: (..., data), any leading dimensions; weight: (data, latent); bias: (data,);
@@ -69,13 +69,14 @@ def linear_gaussian_log_evidence(
 def linear_gaussian_posterior(
     x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
 ) -> tuple[Tensor, Tensor]:
-    r"""The Gaussian p(z|x) of the same model: its means, and the covariance all x share.
+    r"""The Gaussian p(z|x) of the same model: its means, and the one covariance.
 
     $$\Sigma = \big(I + \tfrac{1}{\sigma^2} W^\top W\big)^{-1}, \qquad
       m = \tfrac{1}{\sigma^2} (x - b)\, W\, \Sigma$$   Bishop 2006, Eq. 2.116 and 2.117.
 
     x: (..., data), any leading dimensions; weight: (data, latent); bias: (data,);
-    log_var: (), the log of sigma²  ->  (mean (..., latent), covariance (latent, latent))
+    log_var: (), the log of sigma²
+    ->  (mean (..., latent), covariance (latent, latent))
     """
     ### BEGIN SOLUTION
     latent = weight.shape[1]
@@ -98,8 +99,8 @@ def monte_carlo_log_evidence(log_likelihoods: Tensor) -> Tensor:
 
     $$\log \frac1S \sum_{s=1}^S p(x \mid z^{(s)}), \qquad z^{(s)} \sim p(z)$$
 
-    Finite wherever its true value is; a log-likelihood of -inf is a likelihood of 0, and
-    where all of them are, so is the result.  Bishop 2006, Eq. 11.2.
+    Finite wherever its true value is; a log-likelihood of -inf is a likelihood of 0,
+    and where all of them are -inf, so is the result. Bishop 2006, Eq. 11.2.
 
     log_likelihoods: (num_samples, batch), log p(x | z) of each sample  ->  (batch,)
     """
@@ -118,7 +119,8 @@ def monte_carlo_log_evidence(log_likelihoods: Tensor) -> Tensor:
 def importance_log_evidence(log_joint: Tensor, log_q: Tensor) -> Tensor:
     r"""The log of the importance-sampling estimate of p(x), in nats.
 
-    $$\log \frac1S \sum_{s=1}^S \frac{p(x, z^{(s)})}{q(z^{(s)})}, \qquad z^{(s)} \sim q(z)$$
+    $$\log \frac1S \sum_{s=1}^S \frac{p(x, z^{(s)})}{q(z^{(s)})},
+      \qquad z^{(s)} \sim q(z)$$
 
     Finite wherever its true value is; a log_joint of -inf is a weight of 0.
     Bishop 2006, Eq. 11.19.

@@ -102,7 +102,8 @@ def pathwise_gradient(
     $$\nabla_\mu \frac1S \sum_s f(\mu + e^{\ell/2} \epsilon^{(s)})$$
 
     f must be differentiable. mu may require a gradient or not, f may hold trainable
-    weights: none of them is changed or keeps a `.grad`. Kingma & Welling 2014, Sec. 2.4.
+    weights: none of them is changed or keeps a `.grad`. Kingma & Welling 2014,
+    Sec. 2.4.
 
     f: (num_samples, latent) -> (num_samples,); mu, log_var: (latent,);
     eps: (num_samples, latent) standard normal
@@ -126,7 +127,7 @@ def pathwise_gradient(
     needed_for="knowing in advance which estimator can train",
 )
 def score_function_variance(mu: Tensor, log_var: Tensor) -> Tensor:
-    r"""The exact variance of the score-function estimate, one sample, f(z) = sum_j z_j^2.
+    r"""The exact variance of a one-sample score-function estimate, f = sum_j z_j^2.
 
     $$\operatorname{Var}\Big[f(z)\, \frac{\epsilon_j}{\sigma_j}\Big]
       = \frac{\mathbb E[z_j^4 \epsilon_j^2] + 2\, \mathbb E[z_j^2 \epsilon_j^2]\,

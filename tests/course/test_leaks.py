@@ -13,8 +13,10 @@ import ast
 import json
 import re
 import shutil
+import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,7 +35,17 @@ SHORTEST = 20
 SHORTEST_IN_A_LAW = 60
 
 # What a learner may see, with the reason: (file, secret without white space).
-ALLOWED: dict[tuple[str, str], str] = {}
+ALLOWED: dict[tuple[str, str], str] = {
+    (
+        "vae_edu/checks/reparameterization.py",
+        "mu.detach().clone().requires_grad_()",
+    ): "how anyone makes a leaf to differentiate at",
+    (
+        "notebooks/00_start_here/00_start_here.ipynb",
+        "log_values.exp().mean(dim).log()",
+    ): "the formula as it stands, whose overflow is what the lesson is about",
+}
+FOLDED = re.compile(r"<details.*?</details>", re.S)
 
 per_lesson = pytest.mark.parametrize("topic", LESSONS)
 
@@ -57,9 +69,20 @@ def secrets(topic: str, root: Path) -> set[Secret]:
         path = root / "tests" / kind / f"{topic}.py"
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for function in (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)):
+            if kind == "mutants":
+                found |= set(_whole(function, f"{kind}/{path.name}"))
+                continue
             shortest = SHORTEST_IN_A_LAW if _is_law(function) else SHORTEST
             found |= set(_said_in(function.body, f"{kind}/{path.name}", shortest))
     return found
+
+
+def _whole(function: ast.FunctionDef, origin: str) -> Iterator[Secret]:
+    """A wrong answer as a whole: its parts are often right, or everyday words."""
+    body = function.body[ast.get_docstring(function) is not None :]
+    text = squeezed(ast.unparse(body)).removeprefix("return")
+    if len(text) >= SHORTEST:
+        yield Secret(origin, text)
 
 
 def _is_law(function: ast.FunctionDef) -> bool:
@@ -93,8 +116,18 @@ def _said_in(
         value = getattr(node, "value", None) if isinstance(node, ast.stmt) else None
         if value is not None and not isinstance(value, ast.Constant):
             text = squeezed(ast.unparse(value))
-            if len(text) >= shortest:
+            if len(text) >= shortest and not _is_plain_call(value):
                 yield Secret(origin, text)
+
+
+def _is_plain_call(value: ast.expr) -> bool:
+    """Calling an exercise, `gaussian_kl(mu, log_var)`, is what exercises are for."""
+    return (
+        isinstance(value, ast.Call)
+        and isinstance(value.func, ast.Name)
+        and all(isinstance(a, ast.Name) for a in value.args)
+        and not value.keywords
+    )
 
 
 def squeezed(text: str) -> str:
@@ -154,8 +187,31 @@ def leaks(topic: str, root: Path, files: dict[str, str]) -> list[tuple[str, str,
         (name, secret.text, secret.origin)
         for name, text in files.items()
         for secret in known
-        if secret.text in text and (name, secret.text) not in ALLOWED
+        if secret.text in text
+        and (name, secret.text) not in ALLOWED
+        and not _is_hint(name, text, secret.text, root)
     ]
+
+
+def _is_hint(name: str, text: str, secret: str, root: Path) -> bool:
+    """A line of a longer answer may stand in a folded hint, then or later."""
+    lesson = Path(name).parent.name
+    if not name.startswith("notebooks/") or secret in FOLDED.sub("", text):
+        return False
+    answers = sorted((root / "solutions").glob("*/exercises.py"))
+    return any(secret in _lines(p) for p in answers if p.parent.name <= lesson)
+
+
+@cache
+def _lines(answers: Path) -> set[str]:
+    """The single lines of answers that have more than one."""
+    found = set()
+    for region in REGION.finditer(answers.read_text(encoding="utf-8")):
+        inside = "".join(region.group(0).splitlines(keepends=True)[1:-1])
+        tree = ast.parse(textwrap.dedent(inside))
+        if sum(isinstance(n, ast.stmt) for n in ast.walk(tree)) > 1:
+            found |= {secret.text for secret in _said_in(tree.body, "", 0)}
+    return found
 
 
 # --- the tests --------------------------------------------------------------------
@@ -177,9 +233,9 @@ def test_there_are_secrets_of_each_kind_to_look_for(topic, root):
     assert kinds == set(KINDS)
 
 
-def test_what_is_allowed_is_still_there(root, files):
+def test_what_is_allowed_is_still_there(files):
     for name, text in ALLOWED:
-        assert text in files.get(name, ""), f"{name} no longer shows {text}"
+        assert text in files[name], f"{name} no longer shows {text}"
 
 
 def test_the_stubs_and_the_recorded_numbers_are_looked_through(files):

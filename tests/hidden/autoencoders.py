@@ -54,7 +54,11 @@ for _cases in CASES.values():
     hidden=True,
 )
 def _image_sizes(subject: Subject, truth: Truth, draw: Draw) -> None:
-    for pixels, hidden, latent, batch in ((784, 32, 2, 3), (64, 16, 20, 4), (8, 8, 8, 8)):
+    for pixels, hidden, latent, batch in (
+        (784, 32, 2, 3),
+        (64, 16, 20, 4),
+        (8, 8, 8, 8),
+    ):
         sizes = {"input_dim": pixels, "hidden_dim": hidden, "latent_dim": latent}
         model = AUTOENCODER.ready(subject, sizes, draw)
         x = draw.uniform(batch, pixels)

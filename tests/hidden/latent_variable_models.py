@@ -16,7 +16,7 @@ LAWS = Laws("latent_variable_models")
 INF = float("inf")
 
 
-# --- oracles -------------------------------------------------------------------------------
+# --- oracles --------------------------------------------------------------------------
 
 
 def gaussian_log_prob(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
@@ -75,10 +75,12 @@ for _cases in CASES.values():
     add_fresh(LAWS, _cases)
 
 
-# --- hidden laws ---------------------------------------------------------------------------
+# --- hidden laws ----------------------------------------------------------------------
 
 
-def _expect_all(subject: Subject, truth: Truth, draw: Draw, name: str, case: Case) -> None:
+def _expect_all(
+    subject: Subject, truth: Truth, draw: Draw, name: str, case: Case
+) -> None:
     """Value in float64 and float32, and every gradient, of one case."""
     cases = CASES[name]
     what = tried(cases, case)
@@ -90,7 +92,9 @@ def _expect_all(subject: Subject, truth: Truth, draw: Draw, name: str, case: Cas
     compare(answer.value, expected, what=what, scale=case.scale, rtol=LOOSE)
     single = subject.call(name, *cast(case.args, dtype=torch.float32))
     rtol, said = 4 * FLOAT32, f"in float32, {what}"
-    compare(single, expected, what=said, scale=case.scale, rtol=rtol, dtype=torch.float32)
+    compare(
+        single, expected, what=said, scale=case.scale, rtol=rtol, dtype=torch.float32
+    )
     wanted = truth.vjp(name, case.args, wrt, cotangents)
     for param, got, want in zip(cases.gradients, answer.grads, wanted, strict=True):
         said = f"the gradient of {what} with respect to {param}"
@@ -144,9 +148,9 @@ def _(subject: Subject, truth: Truth, draw: Draw) -> None:
     _expect_all_models(subject, truth, draw, "linear_gaussian_posterior")
 
 
-# Column by column: a hole last, a hole in the middle, two, all but one, all but the last.
-# None of the first two is a hole where gradients are asked: a sum of -inf and -inf, one
-# after the other, has the right value and no gradient.
+# Column by column: one hole (last, in the middle), two, all but the first, none. The
+# first sample is never one where gradients are asked: adding -inf and -inf, one after
+# the other (torch.logaddexp), gives the right value and no gradient.
 HOLES = ((4,), (2,), (2, 4), (1, 2, 3, 4), ())
 WEIGHTLESS = "weights of 0 are right beside ±1e4, in both dtypes and in the gradient"
 

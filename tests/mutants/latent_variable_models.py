@@ -14,7 +14,7 @@ mutant = REGISTER.mutant
 LOG_2PI = math.log(2 * math.pi)
 
 
-# --- gaussian_log_prob ---------------------------------------------------------------------
+# --- gaussian_log_prob ----------------------------------------------------------------
 
 
 @mutant(
@@ -190,7 +190,7 @@ def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     return -0.5 * (log_2pi + log_var + (x - mean) ** 2 / log_var.exp()).sum(-1)
 
 
-# --- linear_gaussian_log_evidence ----------------------------------------------------------
+# --- linear_gaussian_log_evidence -----------------------------------------------------
 
 
 def _eye(size: int, like: Tensor) -> Tensor:
@@ -250,7 +250,9 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Tensor:
     "This is log p(x | z = 0). Integrating over z makes the spread of x larger.",
 )
 def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Tensor:
-    return _log_density(x - bias, log_var.exp() * _eye(len(weight), weight) + 0 * weight.sum())
+    return _log_density(
+        x - bias, log_var.exp() * _eye(len(weight), weight) + 0 * weight.sum()
+    )
 
 
 @mutant(
@@ -396,7 +398,7 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Tensor:
     return _log_density(x - bias, covariance) - 0.5 * len(weight) * rounded
 
 
-# --- linear_gaussian_posterior -------------------------------------------------------------
+# --- linear_gaussian_posterior --------------------------------------------------------
 
 
 def _posterior(
@@ -413,7 +415,9 @@ def _posterior(
     "The coefficient of z squared is a precision. Does the posterior become narrower when the "
     "noise becomes smaller?",
 )
-def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
+) -> tuple[Tensor, Tensor]:
     mean, covariance = _posterior(x - bias, weight, (-log_var).exp())
     return mean, torch.linalg.inv(covariance)
 
@@ -423,7 +427,9 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor,
     "The standard deviation is taken for the variance",
     "exp(log_var) is sigma squared, which divides the squared distance in log p(x|z).",
 )
-def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
+) -> tuple[Tensor, Tensor]:
     return _posterior(x - bias, weight, (-0.5 * log_var).exp())
 
 
@@ -432,7 +438,9 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor,
     "The bias is missing",
     "An x equal to the bias says nothing about the direction of z: its posterior mean is 0.",
 )
-def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
+) -> tuple[Tensor, Tensor]:
     return _posterior(x + 0 * bias, weight, (-log_var).exp())
 
 
@@ -441,7 +449,9 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor,
     "The prior is left out",
     "This is least squares. The prior adds its own -z²/2 to the exponent.",
 )
-def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
+) -> tuple[Tensor, Tensor]:
     tiny = 1e-9 * _eye(weight.shape[1], weight)
     covariance = torch.linalg.inv(weight.T @ weight * (-log_var).exp() + tiny)
     return (x - bias) @ weight @ covariance * (-log_var).exp(), covariance
@@ -453,7 +463,9 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor,
     "The term that is linear in z comes from the likelihood, whose exponent is divided by sigma "
     "squared as a whole.",
 )
-def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
+) -> tuple[Tensor, Tensor]:
     _, covariance = _posterior(x - bias, weight, (-log_var).exp())
     return (x - bias) @ weight @ covariance, covariance
 
@@ -464,7 +476,9 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor,
     "W transposed times the distance is the linear term. The square's centre is the linear term "
     "divided by the quadratic one.",
 )
-def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
+) -> tuple[Tensor, Tensor]:
     _, covariance = _posterior(x - bias, weight, (-log_var).exp())
     return (x - bias) @ weight * (-log_var).exp(), covariance
 
@@ -475,7 +489,9 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor,
     "With M = WᵀW + sigma² I the mean needs M's inverse, but the covariance is that inverse times "
     "something.",
 )
-def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
+) -> tuple[Tensor, Tensor]:
     mean, covariance = _posterior(x - bias, weight, (-log_var).exp())
     return mean, covariance * (-log_var).exp()
 
@@ -486,7 +502,9 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor,
     "A 1 added to a matrix goes to all entries. The dimensions of z are independent under the "
     "prior: where does its precision belong?",
 )
-def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
+) -> tuple[Tensor, Tensor]:
     tiny = 1e-9 * _eye(weight.shape[1], weight)
     covariance = torch.linalg.inv(1 + weight.T @ weight * (-log_var).exp() + tiny)
     return (x - bias) @ weight @ covariance * (-log_var).exp(), covariance
@@ -498,7 +516,9 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor,
     "Two latents that move the same pixels can stand in for each other: given x they are "
     "correlated.",
 )
-def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
+) -> tuple[Tensor, Tensor]:
     covariance = torch.diag(1 / (1 + (weight**2).sum(0) * (-log_var).exp()))
     return (x - bias) @ weight @ covariance * (-log_var).exp(), covariance
 
@@ -509,7 +529,9 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor,
     "The covariance of z has the size (latent, latent). Which of the two products of W with its "
     "transpose is that?",
 )
-def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
+) -> tuple[Tensor, Tensor]:
     inner = weight @ weight.T * (-log_var).exp()
     covariance = torch.linalg.inv(_eye(len(weight), weight) + inner)
     return (x - bias) @ covariance @ weight * (-log_var).exp(), covariance
@@ -520,7 +542,9 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor,
     "Standard deviations in the place of the covariance",
     "A matrix (latent, latent) was asked for, which holds the correlations too.",
 )
-def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
+) -> tuple[Tensor, Tensor]:
     mean, covariance = _posterior(x - bias, weight, (-log_var).exp())
     return mean, covariance.diagonal().sqrt()
 
@@ -530,7 +554,9 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor,
     "One covariance for each example",
     "The covariance does not depend on x, and is asked for once: (latent, latent).",
 )
-def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
+) -> tuple[Tensor, Tensor]:
     mean, covariance = _posterior(x - bias, weight, (-log_var).exp())
     return mean, covariance.expand(*x.shape[:-1], *covariance.shape)
 
@@ -550,7 +576,9 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> list[Tensor]:
     "A single example, or samples in front of the batch, have other dimensions. Multiply from the "
     "right and they all keep theirs.",
 )
-def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
+) -> tuple[Tensor, Tensor]:
     return _posterior((x - bias).reshape(-1, len(weight)), weight, (-log_var).exp())
 
 
@@ -560,7 +588,9 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor,
     "Below some log_var the result no longer changes, and no gradient comes back. Nothing here "
     "overflows.",
 )
-def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
+) -> tuple[Tensor, Tensor]:
     return _posterior(x - bias, weight, (-log_var.clamp(min=-10)).exp())
 
 
@@ -570,7 +600,9 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor,
     "Above some log_var the result no longer changes, and no gradient comes back. Nothing here "
     "overflows.",
 )
-def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
+) -> tuple[Tensor, Tensor]:
     return _posterior(x - bias, weight, (-log_var.clamp(max=20)).exp())
 
 
@@ -589,7 +621,9 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Tensor:
     "The covariance is cut off from the gradient",
     "The mean learns, the covariance does not: .detach() or .data stands where the pair is made.",
 )
-def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
+) -> tuple[Tensor, Tensor]:
     mean, covariance = _posterior(x - bias, weight, (-log_var).exp())
     return mean, covariance.detach()
 
@@ -600,14 +634,16 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor,
     "The prior keeps the precision invertible: it is the identity and something that cannot be "
     "negative. An addition makes another model of it.",
 )
-def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
+) -> tuple[Tensor, Tensor]:
     noise, latent = (-log_var).exp(), weight.shape[1]
     precision = (1 + 5e-6) * _eye(latent, weight) + weight.T @ weight * noise
     covariance = torch.linalg.inv(precision)
     return (x - bias) @ weight @ covariance * noise, covariance
 
 
-# --- monte_carlo_log_evidence --------------------------------------------------------------
+# --- monte_carlo_log_evidence ---------------------------------------------------------
 
 
 @mutant(
@@ -758,7 +794,7 @@ def _(log_likelihoods: Tensor) -> Tensor:
     return torch.logsumexp(log_likelihoods, 0) - num_samples.log()
 
 
-# --- importance_log_evidence ---------------------------------------------------------------
+# --- importance_log_evidence ----------------------------------------------------------
 
 
 def _mean_of(log_weights: Tensor) -> Tensor:

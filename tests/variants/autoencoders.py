@@ -287,7 +287,10 @@ class Autoencoder(nn.Module):  # noqa: F811
         return self.decoder(self.encoder(x)), self.encoder(x)
 
 
-@variant("Autoencoder", "a loop, weight norm, Dropout of 0, a constant buffer, an if on values")
+@variant(
+    "Autoencoder",
+    "a loop, weight norm, Dropout of 0, a constant buffer, an if on values",
+)
 class Autoencoder(nn.Module):  # noqa: F811
     def __init__(self, input_dim, hidden_dim, latent_dim):
         super().__init__()

@@ -21,7 +21,7 @@ REGISTER = register()
 variant = REGISTER.variant
 
 
-# --- gaussian_log_prob ---------------------------------------------------------------------
+# --- gaussian_log_prob ----------------------------------------------------------------
 
 
 @variant("gaussian_log_prob", "torch.distributions")
@@ -43,7 +43,9 @@ def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     return -terms.sum(-1)
 
 
-@variant("gaussian_log_prob", "three sums, the log_var of no dimensions counted by hand")
+@variant(
+    "gaussian_log_prob", "three sums, the log_var of no dimensions counted by hand"
+)
 def _(x, mean, log_var):
     dim = x.shape[-1]
     spread = dim * log_var if log_var.dim() == 0 else log_var.sum(-1)
@@ -70,7 +72,7 @@ def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     return -0.5 * (square + (log_var + math.log(2 * math.pi)).sum(-1))
 
 
-# --- linear_gaussian_log_evidence ----------------------------------------------------------
+# --- linear_gaussian_log_evidence -----------------------------------------------------
 
 
 @variant("linear_gaussian_log_evidence", "torch.distributions")
@@ -100,8 +102,12 @@ def _(x, weight, bias, log_var):
 @variant("linear_gaussian_log_evidence", "Bayes' rule at the posterior mean")
 def _(x, weight, bias, log_var):
     d, k = weight.shape
-    precision = torch.eye(k, dtype=x.dtype, device=x.device) + weight.T @ weight / log_var.exp()
-    z = torch.linalg.solve(precision, ((x - bias) @ weight / log_var.exp()).unsqueeze(-1))
+    precision = (
+        torch.eye(k, dtype=x.dtype, device=x.device) + weight.T @ weight / log_var.exp()
+    )
+    z = torch.linalg.solve(
+        precision, ((x - bias) @ weight / log_var.exp()).unsqueeze(-1)
+    )
     z = z.squeeze(-1)
     log_2pi = math.log(2 * math.pi)
     error = ((x - bias - z @ weight.T) ** 2).sum(-1)
@@ -123,7 +129,9 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Tensor:
     return -terms.sum(-1) / 2
 
 
-@variant("linear_gaussian_log_evidence", "a loop over the examples, an explicit inverse")
+@variant(
+    "linear_gaussian_log_evidence", "a loop over the examples, an explicit inverse"
+)
 def _(x, weight, bias, log_var):
     flat = x.reshape(-1, x.shape[-1])
     cov = weight.matmul(weight.transpose(0, 1))
@@ -147,7 +155,7 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Tensor:
     return -0.5 * (data * math.log(2 * math.pi) + log_det + distance)
 
 
-# --- linear_gaussian_posterior -------------------------------------------------------------
+# --- linear_gaussian_posterior --------------------------------------------------------
 
 
 class Posterior(NamedTuple):
@@ -167,7 +175,9 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Posterior:
 @variant("linear_gaussian_posterior", "conditioning the joint Gaussian")
 def _(x, weight, bias, log_var):
     d, k = weight.shape
-    cov_x = weight @ weight.T + log_var.exp() * torch.eye(d, dtype=x.dtype, device=x.device)
+    cov_x = weight @ weight.T + log_var.exp() * torch.eye(
+        d, dtype=x.dtype, device=x.device
+    )
     gain = torch.linalg.solve(cov_x, weight)
     eye = torch.eye(k, dtype=x.dtype, device=x.device)
     return (x - bias) @ gain, eye - weight.T @ gain
@@ -178,7 +188,9 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor):
     eye = torch.eye(weight.size(1), dtype=weight.dtype, device=weight.device)
     factor = torch.linalg.cholesky(eye + weight.T @ weight / log_var.exp())
     covariance = torch.cholesky_inverse(factor)
-    column = torch.einsum("dk,...d->...k", weight, x - bias).unsqueeze(-1) / log_var.exp()
+    column = (
+        torch.einsum("dk,...d->...k", weight, x - bias).unsqueeze(-1) / log_var.exp()
+    )
     return (covariance @ column).squeeze(-1), covariance
 
 
@@ -214,10 +226,10 @@ def _(x, weight, bias, log_var):
     target = torch.cat([r, zeros], -1)
     inverse = torch.linalg.pinv(rows)
     mean = (target @ inverse.T).reshape(*x.shape[:-1], -1)
-    return tuple([mean, inverse @ inverse.T])
+    return tuple(part for part in (mean, inverse @ inverse.T))
 
 
-# --- monte_carlo_log_evidence --------------------------------------------------------------
+# --- monte_carlo_log_evidence ---------------------------------------------------------
 
 
 @variant("monte_carlo_log_evidence", "lesson 00's function, written out")
@@ -258,11 +270,13 @@ def _(log_likelihoods: Tensor) -> Tensor:
     low = torch.full_like(log_likelihoods, -3e38)
     top = torch.where(possible, log_likelihoods, low).max(0).values
     top = torch.where(possible.any(0), top, torch.zeros_like(top)).detach()
-    terms = torch.where(possible, torch.exp(torch.where(possible, shown - top, 0 * shown)), 0)
+    terms = torch.where(
+        possible, torch.exp(torch.where(possible, shown - top, 0 * shown)), 0
+    )
     return torch.log(terms.sum(0) / log_likelihoods.shape[0]) + top
 
 
-# --- importance_log_evidence ---------------------------------------------------------------
+# --- importance_log_evidence ----------------------------------------------------------
 
 
 @variant("importance_log_evidence", "each term divided first")

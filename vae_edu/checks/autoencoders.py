@@ -21,7 +21,9 @@ LAWS = Laws("autoencoders")
 
 def _images(draw: Draw) -> Iterator[Case]:
     yield Case((draw.uniform(4, 6), draw.uniform(4, 6)), scale=4)
-    yield Case((draw.normal(3, 3), draw.normal(3, 3)), scale=10, note="as many as pixels")
+    yield Case(
+        (draw.normal(3, 3), draw.normal(3, 3)), scale=10, note="as many as pixels"
+    )
     yield Case((draw.uniform(1, 5), draw.normal(1, 5)), scale=10, note="a single image")
     yield Case((draw.normal(6, 1), draw.normal(6, 1)), scale=10, note="a single pixel")
 

@@ -16,7 +16,7 @@ LAWS = Laws("latent_variable_models")
 INF = float("inf")
 
 
-# --- gaussian_log_prob ---------------------------------------------------------------------
+# --- gaussian_log_prob ----------------------------------------------------------------
 
 
 def _density(
@@ -62,7 +62,7 @@ def _density_steep(draw: Draw) -> Iterator[Case]:
     yield Case(_density(draw, (3,), (4, 3), ()), note="x is the smaller one")
 
 
-# --- the linear-Gaussian model -------------------------------------------------------------
+# --- the linear-Gaussian model --------------------------------------------------------
 
 
 def _linear(
@@ -122,7 +122,7 @@ def _linear_steep(draw: Draw) -> Iterator[Case]:
     yield Case(_linear(draw, (2,), 3, 3), scale=10, note="as many latents as data")
 
 
-# --- estimates -----------------------------------------------------------------------------
+# --- estimates ------------------------------------------------------------------------
 
 
 def _likelihoods_plain(draw: Draw) -> Iterator[Case]:
@@ -172,7 +172,9 @@ def _joint_extremes(draw: Draw) -> Iterator[Case]:
         (log_joint + spread, log_q + spread), scale=1e4, note="both, for each sample"
     )
     yield Case(
-        (log_joint + spread, log_q - spread), scale=2e4, note="both, the other way round"
+        (log_joint + spread, log_q - spread),
+        scale=2e4,
+        note="both, the other way round",
     )
 
 
@@ -228,7 +230,7 @@ for _cases in CASES.values():
     add_standard(LAWS, _cases)
 
 
-# --- laws of the two estimates -------------------------------------------------------------
+# --- laws of the two estimates --------------------------------------------------------
 
 
 def _expect(subject: Subject, truth: Truth, exercise: str, case: Case) -> None:

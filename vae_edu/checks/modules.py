@@ -72,9 +72,7 @@ class Method:
 
     def blank(self, sizes: Sizes, device: str = "cpu") -> Any:
         """What it gives, empty: for types, shapes and devices."""
-        made = tuple(
-            torch.empty(shape_of(s, sizes), device=device) for s in self.parts
-        )
+        made = tuple(torch.empty(shape_of(s, sizes), device=device) for s in self.parts)
         return made[0] if isinstance(self.gives, str) else made
 
 
@@ -108,9 +106,7 @@ class ModuleCases:
 
     def build(self, subject: Subject, sizes: Sizes, *, seed: int = 0) -> Module:
         """An instance as its constructor leaves it."""
-        return subject.build(
-            self.exercise, *(sizes[p] for p in self.params), seed=seed
-        )
+        return subject.build(self.exercise, *(sizes[p] for p in self.params), seed=seed)
 
     def ready(self, subject: Subject, sizes: Sizes, draw: Draw) -> Module:
         """An instance in evaluation mode and float64, with weights drawn here."""
@@ -159,7 +155,9 @@ class Weights:
         made = {}
         for name, old in self.parameters.items():
             fan = max(1.0, old.numel() / max(1, max(old.shape, default=1)))
-            made[name] = draw.normal(*old.shape, scale=1.2 / math.sqrt(fan)).to(old.dtype)
+            made[name] = draw.normal(*old.shape, scale=1.2 / math.sqrt(fan)).to(
+                old.dtype
+            )
         return made
 
 
@@ -193,7 +191,11 @@ def _parts(value: Any) -> tuple[Tensor, ...]:
 
 
 def _called(
-    cases: ModuleCases, module: Module, method: Method, args: Sequence[Tensor], sizes: Sizes
+    cases: ModuleCases,
+    module: Module,
+    method: Method,
+    args: Sequence[Tensor],
+    sizes: Sizes,
 ) -> Any:
     value = module.call(*args, method=method.name)
     expect_like(value, method.blank(sizes), cases.tried(sizes, method))
@@ -217,7 +219,9 @@ def _shapes(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
             args = [a.float() for a in method.inputs(draw, sizes)]
             value = _called(cases, module, method, args, sizes)
             if not all(bool(torch.isfinite(v).all()) for v in _parts(value)):
-                words = f"{cases.tried(sizes, method)} is not finite: {describe(value)}."
+                words = (
+                    f"{cases.tried(sizes, method)} is not finite: {describe(value)}."
+                )
                 raise Broken(words, "overflow")
 
 
@@ -240,7 +244,9 @@ def _rows(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
         args = method.inputs(draw, sizes)
         whole = _called(cases, module, method, args, sizes)
         for row in range(sizes["batch"]):
-            alone = module.call(*_one(args, method.takes.values(), row), method=method.name)
+            alone = module.call(
+                *_one(args, method.takes.values(), row), method=method.name
+            )
             expected = _one(_parts(whole), method.parts, row)
             what = f"row {row} alone, compared with the batch in {cases.tried(sizes, method)},"
             _agree(_parts(alone), expected, what)
@@ -402,7 +408,9 @@ def _curved(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
     flat = []
     for method in map(cases.method, cases.curved):
         for place in range(len(method.parts)):
-            tries = (_bends(cases, subject, draw, method, place, sizes) for _ in range(3))
+            tries = (
+                _bends(cases, subject, draw, method, place, sizes) for _ in range(3)
+            )
             flat += [] if any(tries) else [cases.tried(sizes, method)]
     if flat:
         raise Broken(
@@ -413,7 +421,12 @@ def _curved(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
 
 
 def _bends(
-    cases: ModuleCases, subject: Subject, draw: Draw, method: Method, place: int, sizes: Sizes
+    cases: ModuleCases,
+    subject: Subject,
+    draw: Draw,
+    method: Method,
+    place: int,
+    sizes: Sizes,
 ) -> bool:
     module = cases.ready(subject, sizes, draw)
     args = tuple(2 * a for a in method.inputs(draw, sizes))
@@ -500,7 +513,9 @@ def _dtype(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
     renew(module, draw)
     for method in cases.methods:
         args = method.inputs(draw, sizes)
-        low = module.to(dtype="float32").call(*map(Tensor.float, args), method=method.name)
+        low = module.to(dtype="float32").call(
+            *map(Tensor.float, args), method=method.name
+        )
         _expect_dtype(cases, sizes, method, low, torch.float32)
         high = module.to(dtype="float64").call(*args, method=method.name)
         _expect_dtype(cases, sizes, method, high, torch.float64)
@@ -565,7 +580,11 @@ def _device(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
 
 
 def _with_values(
-    cases: ModuleCases, subject: Subject, method: Method, args: Sequence[Tensor], sizes: Sizes
+    cases: ModuleCases,
+    subject: Subject,
+    method: Method,
+    args: Sequence[Tensor],
+    sizes: Sizes,
 ) -> None:
     what = cases.tried(sizes, method)
     module = cases.build(subject, sizes).train(False)
@@ -587,7 +606,11 @@ def _elsewhere(what: str, error: SubjectError) -> Broken:
 
 
 _MODULE_LAWS: tuple[tuple[str, str, Check], ...] = (
-    ("shapes", "types and shapes are those of the contract, for several sizes", _shapes),
+    (
+        "shapes",
+        "types and shapes are those of the contract, for several sizes",
+        _shapes,
+    ),
     ("keywords", "the parameters have the names of the contract", _keywords),
     ("rows", "a row's result does not depend on the other rows of its batch", _rows),
     ("modes", "two calls agree, in training mode and in evaluation mode", _modes),

@@ -40,7 +40,8 @@ def expected_log_q(log_var: Tensor) -> Tensor:
 def expected_log_prior(mu: Tensor, log_var: Tensor) -> Tensor:
     r"""E_q[log p(z)] for p = N(0, I) and q = N(mu, diag exp(log_var)), in nats.
 
-    $$-\tfrac12 \sum_j (\log 2\pi + \mu_j^2 + e^{\ell_j})$$   Kingma & Welling 2014, App. B.
+    $$-\tfrac12 \sum_j (\log 2\pi + \mu_j^2 + e^{\ell_j})$$
+    Kingma & Welling 2014, App. B.
 
     mu, log_var: (..., latent), leading dimensions broadcast  ->  (...)
     """
@@ -58,7 +59,8 @@ def expected_log_prior(mu: Tensor, log_var: Tensor) -> Tensor:
 def gaussian_kl(mu: Tensor, log_var: Tensor) -> Tensor:
     r"""KL(N(mu, diag exp(log_var)) ‖ N(0, I)) in nats, one value per example.
 
-    $$\tfrac12 \sum_j (\mu_j^2 + e^{\ell_j} - 1 - \ell_j)$$   Kingma & Welling 2014, App. B.
+    $$\tfrac12 \sum_j (\mu_j^2 + e^{\ell_j} - 1 - \ell_j)$$
+    Kingma & Welling 2014, App. B.
 
     mu, log_var: (..., latent), leading dimensions broadcast  ->  (...)
     """
@@ -81,7 +83,8 @@ def gaussian_kl_between(
     $$\tfrac12 \sum_j \Big(\ell_{p,j} - \ell_{q,j} - 1 + e^{\ell_{q,j} - \ell_{p,j}}
       + (\mu_{q,j} - \mu_{p,j})^2 e^{-\ell_{p,j}}\Big)$$
 
-    mu_q, log_var_q, mu_p, log_var_p: (..., latent), leading dimensions broadcast  ->  (...)
+    mu_q, log_var_q, mu_p, log_var_p: (..., latent), leading dimensions broadcast
+    ->  (...)
     """
     raise NotImplementedError("Exercise 4.4: fill it in in notebooks/04_kl_divergence")
 

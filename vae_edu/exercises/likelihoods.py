@@ -5,7 +5,6 @@ Your own answers, in work/, take their places when this is imported.
 
 import math
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from vae_edu.catalogue import declare
 from vae_edu.work import resolve
@@ -18,13 +17,13 @@ from vae_edu.work import resolve
     needed_for="the reconstruction term of every VAE in this course (lesson 07)",
 )
 def bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
-    r"""log p(x|z) of independent Bernoulli pixels, in nats, one value per example.
+    r"""The log-likelihood of Bernoulli pixels, log p(x|z), in nats, one per example.
 
     $$\sum_j \big[x_j \log \sigma(l_j) + (1 - x_j) \log(1 - \sigma(l_j))\big],
       \qquad \sigma(l) = \frac{1}{1 + e^{-l}}$$
 
-    Finite, and with the right gradient, for logits of ±1000. Grey values between 0 and 1
-    go through the same formula. Kingma & Welling 2014, App. C.1, Eq. 11.
+    Finite, and with the right gradient, for logits of ±1000. Grey values between 0
+    and 1 go through the same formula. Kingma & Welling 2014, App. C.1, Eq. 11.
 
     x: (batch, input), values in [0, 1]; logits: (batch, input), or
     (num_samples, batch, input)  ->  the shape of the logits without the last dimension
@@ -48,8 +47,8 @@ def binarize(x: Tensor, uniform: Tensor) -> Tensor:
     The noise is an argument, so the same noise gives the same image.
     Salakhutdinov & Murray 2008, sec. 5.
 
-    x: (..., input), values in [0, 1]; uniform: (..., input), values in [0, 1), for example
-    (num_samples, batch, input)  ->  their broadcast shape, in the dtype of x
+    x: (..., input), values in [0, 1]; uniform: (..., input), values in [0, 1), for
+    example (num_samples, batch, input)  ->  their broadcast shape, in the dtype of x
     """
     raise NotImplementedError("Exercise 6.2: fill it in in notebooks/06_likelihoods")
 
@@ -84,7 +83,7 @@ def entropy_floor(x: Tensor) -> Tensor:
     needed_for="decoders of continuous data, and exercise 6.5",
 )
 def gaussian_log_likelihood(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
-    r"""log N(x; mean, diag exp(log_var)) in nats, one value per example.
+    r"""The log-density log N(x; mean, diag exp(log_var)) in nats, one per example.
 
     $$-\tfrac12 \sum_j \big[\log 2\pi + \ell_j + (x_j - m_j)^2 e^{-\ell_j}\big]$$
 
@@ -111,7 +110,7 @@ def optimal_log_var(x: Tensor, mean: Tensor) -> Tensor:
     $$\ell^* = \arg\max_\ell \sum_{n} \log \mathcal N(x_n;\, m_n,\, e^\ell I)$$
 
     The sum runs over everything that x and mean broadcast to. You find the closed form.
-    Rybkin, Daniilidis & Levine 2021, sec. 3.2.
+    Rybkin, Daniilidis & Levine 2021, the optimal σ-VAE.
 
     x: (..., input); mean: (..., input), for example (num_samples, batch, input)  ->  ()
     """

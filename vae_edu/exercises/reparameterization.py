@@ -17,7 +17,7 @@ from vae_edu.work import resolve
     needed_for="the score-function estimator in 5.2",
 )
 def gaussian_score(z: Tensor, mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
-    r"""The score of N(mu, diag exp(log_var)) at z: the gradient of log q(z), elementwise.
+    r"""The score of N(mu, diag exp(log_var)) at z: elementwise gradients of log q(z).
 
     $$\frac{\partial \log q}{\partial \mu_j} = \frac{z_j - \mu_j}{\sigma_j^2}, \qquad
       \frac{\partial \log q}{\partial \ell_j}
@@ -43,13 +43,13 @@ def gaussian_score(z: Tensor, mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tens
 def score_function_gradient(
     f: Callable[[Tensor], Tensor], mu: Tensor, log_var: Tensor, eps: Tensor
 ) -> Tensor:
-    r"""The score-function estimate of the gradient of E_q[f(z)] in mu, averaged over samples.
+    r"""The score-function estimate of the gradient of E_q[f(z)] in mu, a sample mean.
 
     $$\frac1S \sum_s f(z^{(s)}) \, \nabla_\mu \log q(z^{(s)}),
       \qquad z^{(s)} = \mu + e^{\ell/2} \epsilon^{(s)}$$
 
     f is evaluated and never differentiated: it may have no derivative at all.
-    Williams 1992, Sec. 6; Mohamed et al. 2020, Eq. 13.
+    Williams 1992, Theorem 1; Mohamed et al. 2020, Eq. 13.
 
     f: (num_samples, latent) -> (num_samples,); mu, log_var: (latent,);
     eps: (num_samples, latent) standard normal
@@ -67,11 +67,11 @@ def score_function_gradient(
     needed_for="the pathwise estimator in 5.4, and every VAE from lesson 07 on",
 )
 def reparameterize(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
-    r"""A sample of N(mu, diag exp(log_var)), as a differentiable function of mu and log_var.
+    r"""A sample of N(mu, diag exp(log_var)), differentiable in mu and log_var.
 
     $$z = \mu + \sigma \odot \epsilon, \qquad \sigma = e^{\ell / 2}$$
 
-    Kingma & Welling 2014, Sec. 2.4; Rezende et al. 2014, Sec. 3.
+    Kingma & Welling 2014, Sec. 2.4 and Eq. 10; Rezende et al. 2014, Sec. 3.
 
     mu, log_var, eps: (..., latent), leading dimensions broadcast; eps standard normal
     ->  z of their broadcast shape
@@ -94,8 +94,9 @@ def pathwise_gradient(
 
     $$\nabla_\mu \frac1S \sum_s f(\mu + e^{\ell/2} \epsilon^{(s)})$$
 
-    f must be differentiable. mu may require a gradient or not, f may hold trainable weights:
-    none of them is changed or keeps a `.grad`. Kingma & Welling 2014, Sec. 2.4.
+    f must be differentiable. mu may require a gradient or not, f may hold trainable
+    weights: none of them is changed or keeps a `.grad`. Kingma & Welling 2014,
+    Sec. 2.4.
 
     f: (num_samples, latent) -> (num_samples,); mu, log_var: (latent,);
     eps: (num_samples, latent) standard normal
@@ -113,11 +114,12 @@ def pathwise_gradient(
     needed_for="knowing in advance which estimator can train",
 )
 def score_function_variance(mu: Tensor, log_var: Tensor) -> Tensor:
-    r"""The exact variance of the one-sample score-function estimate for f(z) = sum_j z_j^2.
+    r"""The exact variance of a one-sample score-function estimate, f = sum_j z_j^2.
 
-    $$\operatorname{Var}[f(z)\, s_j] = \frac{\mathbb E[z_j^4 \epsilon_j^2]
-      + 2\, \mathbb E[z_j^2 \epsilon_j^2]\, \mathbb E[R_j] + \mathbb E[R_j^2]}{\sigma_j^2}
-      - 4 \mu_j^2, \qquad R_j = \sum_{k \ne j} z_k^2, \quad s_j = \frac{\epsilon_j}{\sigma_j}$$
+    $$\operatorname{Var}\Big[f(z)\, \frac{\epsilon_j}{\sigma_j}\Big]
+      = \frac{\mathbb E[z_j^4 \epsilon_j^2] + 2\, \mathbb E[z_j^2 \epsilon_j^2]\,
+      \mathbb E[R_j] + \mathbb E[R_j^2]}{\sigma_j^2} - 4 \mu_j^2,
+      \qquad R_j = \sum_{k \ne j} z_k^2$$
 
     mu, log_var: (..., latent), leading dimensions broadcast
     ->  (..., latent), the variance of each component of the gradient in mu
@@ -141,8 +143,8 @@ def score_function_gradient_with_baseline(
     $$\frac1S \sum_s \big(f(z^{(s)}) - b_s\big)\, \nabla_\mu \log q(z^{(s)}), \qquad
       b_s = \frac{1}{S-1} \sum_{t \ne s} f(z^{(t)})$$
 
-    Each sample's baseline is the mean of f over the other samples, so it is independent of
-    it. Mnih & Rezende 2016, Sec. 2.5.
+    Each sample's baseline is the mean of f over the other samples, so the two are
+    independent. Kool, van Hoof & Welling 2019.
 
     f: (num_samples, latent) -> (num_samples,); mu, log_var: (latent,);
     eps: (num_samples, latent) standard normal, two samples or more

@@ -16,7 +16,7 @@ from vae_edu.work import resolve
     needed_for="every log-evidence in this course (lessons 02, 03, 09 and 10)",
 )
 def log_mean_exp(log_values: Tensor, dim: int) -> Tensor:
-    r"""log of the mean of exp(log_values) over one dimension, in nats.
+    r"""The log of the mean of exp(log_values) over one dimension, in nats.
 
     $$\log \frac1n \sum_{i=1}^{n} e^{a_i}
       = m + \log \frac1n \sum_{i=1}^{n} e^{a_i - m}, \qquad m = \max_i a_i$$
@@ -25,8 +25,8 @@ def log_mean_exp(log_values: Tensor, dim: int) -> Tensor:
     in float64. An entry of -inf is a value of zero and counts among the n; where every
     entry is -inf the result is -inf. Blanchard, Higham & Higham 2021, Eq. 1.3.
 
-    log_values: any shape; dim: one of its dimensions, counted from the front (0, 1, ...)
-    or from the end (-1, -2, ...)  ->  the shape without that dimension
+    log_values: any shape; dim: one of its dimensions, from the front (0, 1, ...) or
+    from the end (-1, -2, ...)  ->  the shape without that dimension
     """
     raise NotImplementedError("Exercise 0.1: fill it in in notebooks/00_start_here")
 
