@@ -265,7 +265,7 @@ def normal(value: Any) -> Any:
 
 def _plain(value: Tensor) -> Tensor:
     with torch._C.DisableTorchFunctionSubclass():
-        return value.detach().as_subclass(Tensor).clone()  # type: ignore[arg-type]
+        return value.detach().as_subclass(Tensor).clone()
 
 
 def _add_gradients(

@@ -316,10 +316,9 @@ def _origin(name: str, value: Any, topic: str) -> tuple[str, str]:
         return (
             "" if same else f"from vae_edu.exercises.{known[name]} import {name}"
         ), ""
-    home = getattr(value, "__module__", None)
-    own = home in (None, "__main__") or home not in sys.modules
-    if not own and getattr(sys.modules[home], name, None) is value:
-        return f"from {home} import {name}", ""
+    home = sys.modules.get(str(getattr(value, "__module__", None)))
+    if home and home.__name__ != "__main__" and getattr(home, name, None) is value:
+        return f"from {home.__name__} import {name}", ""
     if inspect.isfunction(value) or inspect.isclass(value):
         return "", _helper_source(name, value)
     if isinstance(value, int | float | str | bool):

@@ -248,9 +248,9 @@ def _device(cases: Cases) -> LawBody:
 def _needs_values(error: SubjectError) -> bool:
     """Code that looks at values (an `if`, a mask) cannot run on `meta`, and is not wrong.
 
-    A copy to the CPU is: `.cpu()`, `.numpy()`, or a buffer made there ("no data").
+    Nor is `.tolist()` ("no data"); `.cpu()` says the same, and `OtherDevice` tells them apart.
     """
-    signs = ("item() cannot", "nonzero", "aten::", "Meta kernel")
+    signs = ("item() cannot", "nonzero", "no data", "aten::", "Meta kernel")
     return any(sign in error.message for sign in signs)
 
 
