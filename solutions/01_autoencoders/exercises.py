@@ -1,4 +1,4 @@
-"""Lesson 01, reference answers: reconstruction error, PCA as an autoencoder, and a deep one."""
+"""Lesson 01, reference answers: squared error, PCA as an autoencoder, and a deep one."""
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +14,12 @@ from vae_edu.catalogue import declare
     needed_for="every loss of this lesson, and the Gaussian likelihood of lesson 06",
 )
 def squared_error(x: Tensor, x_hat: Tensor) -> Tensor:
-    r"""The squared distance between each image and its reconstruction, one value per example.
+    r"""The squared distance of each image to its reconstruction, one value per example.
 
     $$\lVert x - \hat x \rVert^2 = \sum_j (x_j - \hat x_j)^2$$
 
-    Summed over the pixels, not averaged; in squared grey values; differentiable in both.
-    The term of one example in Bishop 2006, Eq. 12.11.
+    Summed over the pixels, not averaged; in squared grey values; differentiable in
+    both. The term of one example in Bishop 2006, Eq. 12.11.
 
     x, x_hat: (batch, input), equal shapes  ->  (batch,)
     """
@@ -61,11 +61,11 @@ def pca_reconstruction(x: Tensor, mean: Tensor, components: Tensor) -> Tensor:
 def subspace_cosines(first: Tensor, second: Tensor) -> Tensor:
     r"""The cosines of the principal angles between two subspaces, largest first.
 
-    With orthonormal bases $Q_1, Q_2$ (as rows) of the two, they are the singular values of
+    With orthonormal bases $Q_1, Q_2$ (as rows), they are the singular values of
 
     $$Q_1 Q_2^\top$$
 
-    All are 1 where the subspaces are the same; they do not depend on which bases span them.
+    All are 1 where the subspaces are the same, whichever bases span them.
     Björck & Golub 1973, Theorem 1.
 
     first: (k, input), second: (m, input), each with independent rows, not necessarily
@@ -97,7 +97,7 @@ class Autoencoder(nn.Module):
     """
 
     def __init__(self, input_dim: int, hidden_dim: int, latent_dim: int) -> None:
-        """input_dim, hidden_dim, latent_dim: the numbers of pixels, hidden units, codes."""
+        """input_dim, hidden_dim, latent_dim: how many pixels, hidden units, codes."""
         ### BEGIN SOLUTION
         super().__init__()
         self.encoder = nn.Sequential(

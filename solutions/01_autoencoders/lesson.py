@@ -156,7 +156,7 @@ cloud, centre = torch.randn(40, 2) @ torch.tensor([[2.0, 0.9], [0.0, 0.6]]), tor
 line = torch.tensor([[0.8, 0.6]])
 flat = pca_reconstruction(cloud, centre, line)
 figure, panel = viz.axes(size=(5.5, 3.6))
-for a, b in zip(cloud, flat):
+for a, b in zip(cloud, flat, strict=True):
     panel.plot([a[0], b[0]], [a[1], b[1]], color=viz.BLACK, linewidth=0.6)
 panel.plot(*cloud.T, "o", color=viz.BLUE, label="x")
 panel.plot(*flat.T, "s", color=viz.RED, markersize=4, label="yours: x̂")
@@ -355,7 +355,7 @@ figure, panel = viz.axes(size=(8, 2.2))
 viz.image_grid(panel, torch.cat(rows).clamp(0, 1), raw.shape, columns=12)
 viz.show(figure, "Three rows of twelve test images: the originals, PCA with two numbers, your autoencoder with two numbers. The third row is sharper and often shows the right digit.")
 # %% [markdown]
-# On test images expect 2.2 to 2.7 against PCA's 3.49 on the 8×8 digits, and 37 to 39 against 42.9 on MNIST; the seed and your choice of
+# On test images expect 2.2 to 2.8 against PCA's 3.49 on the 8×8 digits, and 37 to 40 against 42.9 on MNIST; the seed and your choice of
 # nonlinearity account for the spread. The error on training images is lower still: 1,400 images do not pin down all these
 # weights, and the network has begun to learn them by heart.
 #
@@ -429,8 +429,8 @@ viz.image_grid(panel, torch.cat([x[:12] for x in made.values()]), raw.shape, col
 viz.show(figure, "Three rows of twelve images decoded from 16 numbers each: codes of test images give digits, codes from a fitted normal and from a standard normal give mostly scribbles.")
 # %% [markdown]
 # The same noise, the same decoder. The codes of real images give digits; the fitted normal gives mostly scribbles, the standard
-# normal worse. The numbers agree: expect 1.0 for codes of images, against 2 to 3.5 for the fitted normal on the 8×8 digits, and 21 against 30 to 40
-# on MNIST. A normal distribution with the right mean and spread puts nearly all its draws where no image has its code.
+# normal, as a rule, worse ones. The numbers agree: expect 1.0 for codes of images against 2.3 to 3 for the fitted normal on the 8×8 digits, and 21
+# against 25 to 40 on MNIST. A normal distribution with the right mean and spread puts nearly all its draws where no image has its code.
 #
 # <details><summary>Question: the autoencoder with 16 numbers has a lower loss than the one with 2. Is it the better generator?</summary>
 #

@@ -570,7 +570,8 @@ viz.show(figure, "The error falls below -100 nats by d = 40; more samples only d
 # In the table, with 100,000 samples, the estimate is too small by one or two nats at $d = 10$ and by more than 100 at
 # $d = 50$: a factor of $10^{50}$. No error is raised. $\hat p$ is still unbiased, but its mean now lives from a sample so rare
 # that nobody will ever draw it. In the picture (30 repetitions each, bars of one standard deviation) the fall begins some three dimensions later
-# for a hundred times the samples, as $3.7^d$ predicts: $\log 100 / \log 3.7 = 3.5$.
+# for a hundred times the samples, as $3.7^d$ predicts: $\log 100 / \log 3.7 = 3.5$. The bars are much shorter than the
+# errors: whoever trusts the spread is wrong by ten of its lengths.
 #
 # The reason can be drawn. Prior samples lie all over latent space; only those that explain this one $x$
 # contribute, and the region where they lie, the posterior, is a fraction of the prior that shrinks
@@ -624,7 +625,8 @@ viz.show(figure, "The error falls below -100 nats by d = 40; more samples only d
 #
 # The posterior, and nothing else. (This is equation (9): a single $z$ was enough.) In this model of $d$ copies it is
 # known: $N(10/11, 1/11)$ in each dimension. We try it at $d = 20$, beside proposals that are only roughly right: 1.2
-# times wider, shifted by 0.3 standard deviations, or both (and twice as wide). Each line holds 200 repetitions of 100 samples.
+# times wider; shifted by 0.3 standard deviations; shifted so and twice as wide ("far"). Each line holds 200 repetitions
+# of 100 samples.
 #
 # **Predict:** by how much will the log-weights vary under the posterior? Is a proposal that is twice as wide as the
 # posterior, and off by 0.3 of its standard deviations, still better than the prior?
@@ -640,9 +642,9 @@ x, zero, log_var = torch.ones(20), torch.zeros(20), torch.tensor(math.log(0.1))
 exact = linear_gaussian_log_evidence(x, torch.eye(20), zero, log_var)
 mean, covariance = linear_gaussian_posterior(x, torch.eye(20), zero, log_var)
 sd = covariance.diagonal().sqrt()
-proposals = {"posterior": (mean, sd), "wider": (mean, 1.2 * sd), "prior": (zero, zero + 1)}
-shifted = {"shifted": (mean + 0.3 * sd, sd), "both": (mean + 0.3 * sd, 2 * sd)}
-for name, (m, s) in (proposals | shifted).items():
+close = {"posterior": (mean, sd), "wider": (mean, 1.2 * sd), "shifted": (mean + 0.3 * sd, sd)}
+far = {"far": (mean + 0.3 * sd, 2 * sd), "prior": (zero, zero + 1)}
+for name, (m, s) in (close | far).items():
     z = m + s * torch.randn(100, 200, 20, generator=generator)
     log_joint = gaussian_log_prob(x, z, log_var) + gaussian_log_prob(z, zero, zero)
     e = importance_log_evidence(log_joint, gaussian_log_prob(z, m, 2 * s.log())) - exact
@@ -681,7 +683,7 @@ for s in widths / math.sqrt(11):  # the posterior is N(10/11, 1/11) in each dime
     log_q = gaussian_log_prob(z, zero + 10 / 11, 2 * s.log())
     yours.append((importance_log_evidence(log_joint, log_q) - exact).exp().std())
 figure, panel = viz.axes()
-viz.beside(panel, widths, torch.stack(yours), expected, ("width", "relative error"))
+viz.beside(panel, widths, torch.stack(yours), expected, ("width of q / width of posterior", "relative error"))
 viz.show(figure, "Relative error: 0 at width 1, slowly up to the right, steeply to the left")
 
 # %% [markdown]
@@ -745,7 +747,7 @@ for name, m, s in (("prior", zero, zero + 1), ("one peak", zero + 2.07, zero + 0
 # %% [markdown] tags=["written:prior_samples:2"]
 # **Question (2 points).** A colleague trains a VAE with 50 latents and reports a test log-likelihood by averaging
 # $p(x \mid z)$ over 10,000 samples of the prior for each image. In which direction is the number wrong, why does the
-# standard deviation over repetitions not reveal how wrong, and what would you do instead? Answer in
+# standard deviation over repetitions not tell how wrong, and what would you do instead? Answer in
 # about five sentences, with the formulas of this lesson.
 #
 # ### BEGIN SOLUTION
@@ -753,7 +755,7 @@ for name, m, s in (("prior", zero, zero + 1), ("one peak", zero + 2.07, zero + 0
 # 50 latents $\rho$ grows exponentially with the dimension (15), so $S = 10{,}000$ is nowhere near $\rho$. Hardly any prior sample
 # falls into the posterior's region, and the average lives from the best of the bad ones. The standard deviation
 # is computed from the samples that were drawn; the rare samples that carry the mean (and the variance) are in
-# none of the repetitions, so it can look small. I would use importance sampling (17) with the encoder's $q(z \mid x)$ as the
+# none of the repetitions, so it is far smaller than the error (in the picture of section 6, 10 nats against 110). I would use importance sampling (17) with the encoder's $q(z \mid x)$ as the
 # proposal, which is unbiased as long as $q > 0$ wherever $p(x, z) > 0$, rather a little too wide than too narrow (19). The result
 # is still a lower bound on average, but close to the truth when $q$ is close to the posterior, where the weights are constant (18);
 # I would check that it does not rise any more with $S$.
@@ -765,7 +767,7 @@ for name, m, s in (("prior", zero, zero + 1), ("one peak", zero + 2.07, zero + 0
 # - A latent variable model is a story, $z \sim p(z)$, $x \sim p(x \mid z)$; the evidence sums over all $z$: (2).
 # - The linear-Gaussian model has it in closed form, $C = WW^\top + \sigma^2 I$: (5); its posterior is Gaussian: (8).
 # - Averaging over the prior is unbiased (10); the log of the average is biased downwards, by $\rho/2S$: (13).
-# - $1 + \rho$ grows exponentially with the dimension (15), and the failure does not show in the spread.
+# - $1 + \rho$ grows exponentially with the dimension (15); the spread over repetitions shows a tenth of the error.
 # - Importance sampling moves the samples to where they count (16). The posterior is the one proposal without variance: (18).
 #
 # ## What to read next

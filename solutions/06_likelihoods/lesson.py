@@ -45,7 +45,7 @@ figure, (left, right) = viz.axes(1, 2, size=(4.4, 2.4))
 viz.image_grid(left, x[:20], digits.shape)
 right.hist(x.flatten(), bins=16, color=viz.BLUE)
 right.set(yscale="log", xlabel="grey value (0 paper, 1 ink)", ylabel="pixels (number)")
-viz.show(figure, "Twenty digits, and a histogram of their grey values on a log scale: a high peak at 0, fewer of each other value.")
+viz.show(figure, "Twenty digits, and a histogram of their grey values on a log scale: a high peak at 0, a lower one at 1, far fewer between.")
 
 # %% [markdown]
 # Nearly binary, and not quite; nothing like a Gaussian either. We derive a likelihood for each of the two ideas, then
@@ -609,7 +609,7 @@ for name, weights in runs.items():
     print(f"{name:16} distortion {cost.mean():6.1f}   rate {kl.mean():6.2f}   -ELBO {(cost + kl).mean():6.1f}   (nats per image)")
 figure, panel = viz.axes(size=(6.4, 2.9))
 viz.image_grid(panel, torch.cat(rows), digits.shape)
-viz.show(figure, "Four rows of ten test digits: the originals; reconstructions by the sum-and-sum model, which are recognisable; and by the two other models, blurred alike and nearly the same for every digit.")
+viz.show(figure, "Four rows of ten test digits: the originals; reconstructions by the sum-and-sum model, most of them recognisable; and by the two other models, alike, grey, and nearly the same for many digits.")
 
 # %% [markdown]
 # Expect, over seeds: on scikit-learn's digits a distortion of 22.2 ± 0.3 and a rate of 2.8 ± 0.2 nats for the sums, against 27.3 ± 0.1 and a

@@ -115,7 +115,7 @@ def test_any_basis_section_5(x: Tensor) -> None:
 
 
 def test_largest_cosine_section_5() -> None:
-    """max u.v over unit vectors of two subspaces is the first singular value of Q1 Q2'."""
+    """max u.v over unit vectors u, v is the first singular value of Q1 Q2'."""
     q1, q2 = orthonormal(2, 6), orthonormal(2, 7)
     turns = torch.linspace(0, 2 * torch.pi, 721, dtype=torch.float64)
     circle = torch.stack([turns.cos(), turns.sin()], -1)
@@ -141,4 +141,5 @@ def test_noise_is_never_a_digit_section_1() -> None:
         torch.rand(100_000, generator=torch.Generator().manual_seed(0)) < 0.1
     ).float()
     assert abs(float(share.mean()) - 0.1) < 0.005
-    assert 0.1**30 == pytest.approx(1e-30)
+    once = 0.1**30
+    assert once == pytest.approx(1e-30)

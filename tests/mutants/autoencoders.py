@@ -11,13 +11,14 @@ REGISTER = register()
 mutant = REGISTER.mutant
 
 
-# --- squared_error -------------------------------------------------------------------------
+# --- squared_error ----------------------------------------------------------
 
 
 @mutant(
     "squared_error",
     "A mean over the pixels",
-    "The distance is asked for, summed over the pixels. A mean divides it by their number, and "
+    "The distance is asked for, summed over the pixels. A mean divides it by their "
+    "number, and "
     "with it every gradient.",
 )
 def _(x: Tensor, x_hat: Tensor) -> Tensor:
@@ -27,7 +28,8 @@ def _(x: Tensor, x_hat: Tensor) -> Tensor:
 @mutant(
     "squared_error",
     "One number for the whole batch",
-    "Each image has an error of its own. Which dimension is summed, and which one stays?",
+    "Each image has an error of its own. Which dimension is summed, and which one "
+    "stays?",
 )
 def _(x: Tensor, x_hat: Tensor) -> Tensor:
     return ((x - x_hat) ** 2).sum()
@@ -45,7 +47,8 @@ def _(x: Tensor, x_hat: Tensor) -> Tensor:
 @mutant(
     "squared_error",
     "The distance, not its square",
-    "The root is not asked for. Its gradient has the same length however large the error is, "
+    "The root is not asked for. Its gradient has the same length however large the "
+    "error is, "
     "and is undefined where there is none.",
 )
 def _(x: Tensor, x_hat: Tensor) -> Tensor:
@@ -65,7 +68,8 @@ def _(x: Tensor, x_hat: Tensor) -> Tensor:
 @mutant(
     "squared_error",
     "The square of the sum",
-    "Errors of opposite sign cancel when they are added first. Which comes first, the square or "
+    "Errors of opposite sign cancel when they are added first. Which comes first, "
+    "the square or "
     "the sum?",
 )
 def _(x: Tensor, x_hat: Tensor) -> Tensor:
@@ -84,7 +88,8 @@ def _(x: Tensor, x_hat: Tensor) -> Tensor:
 @mutant(
     "squared_error",
     "Half the squared error",
-    "The half makes a derivative prettier and belongs to the Gaussian likelihood of lesson 06. "
+    "The half makes a derivative prettier and belongs to the Gaussian likelihood "
+    "of lesson 06. "
     "Here the squared distance itself is asked for.",
 )
 def _(x: Tensor, x_hat: Tensor) -> Tensor:
@@ -103,7 +108,8 @@ def _(x: Tensor, x_hat: Tensor) -> Tensor:
 @mutant(
     "squared_error",
     "The reconstruction is clamped to [0, 1] first",
-    "Outside the range the error stops growing and its gradient is zero: a model that is far off "
+    "Outside the range the error stops growing and its gradient is zero: a model "
+    "that is far off "
     "is never told so.",
 )
 def _(x: Tensor, x_hat: Tensor) -> Tensor:
@@ -122,19 +128,21 @@ def _(x: Tensor, x_hat: Tensor) -> Tensor:
 @mutant(
     "squared_error",
     "The squared error is capped so that it does not explode",
-    "A very bad reconstruction has a very large error. Cut it off and it has no gradient.",
+    "A very bad reconstruction has a very large error. Cut it off and it has no "
+    "gradient.",
 )
 def _(x: Tensor, x_hat: Tensor) -> Tensor:
     return ((x - x_hat) ** 2).clamp(max=1e4).sum(-1)
 
 
-# --- pca_reconstruction --------------------------------------------------------------------
+# --- pca_reconstruction -----------------------------------------------------
 
 
 @mutant(
     "pca_reconstruction",
     "The mean is not subtracted before the projection",
-    "The components are directions away from the mean. What does the projection of x itself "
+    "The components are directions away from the mean. What does the projection of "
+    "x itself "
     "count twice?",
 )
 def _(x: Tensor, mean: Tensor, components: Tensor) -> Tensor:
@@ -162,7 +170,8 @@ def _(x: Tensor, mean: Tensor, components: Tensor) -> Tensor:
 @mutant(
     "pca_reconstruction",
     "The mean of this batch, not the mean that was given",
-    "The mean belongs to the training set and is an argument. A batch of one image has itself "
+    "The mean belongs to the training set and is an argument. A batch of one image "
+    "has itself "
     "as its mean.",
 )
 def _(x: Tensor, mean: Tensor, components: Tensor) -> Tensor:
@@ -191,7 +200,8 @@ def _(x: Tensor, mean: Tensor, components: Tensor) -> Tensor:
 @mutant(
     "pca_reconstruction",
     "The components are taken for columns",
-    "Follow the shapes: components is (latent, input), x is (batch, input). Which product "
+    "Follow the shapes: components is (latent, input), x is (batch, input). Which "
+    "product "
     "leaves (batch, latent)?",
 )
 def _(x: Tensor, mean: Tensor, components: Tensor) -> Tensor:
@@ -210,7 +220,8 @@ def _(x: Tensor, mean: Tensor, components: Tensor) -> Tensor:
 @mutant(
     "pca_reconstruction",
     "The codes are scaled to variance 1",
-    "Whitened codes are useful elsewhere, but they are no longer the coordinates of the nearest "
+    "Whitened codes are useful elsewhere, but they are no longer the coordinates "
+    "of the nearest "
     "point.",
 )
 def _(x: Tensor, mean: Tensor, components: Tensor) -> Tensor:
@@ -221,14 +232,15 @@ def _(x: Tensor, mean: Tensor, components: Tensor) -> Tensor:
 @mutant(
     "pca_reconstruction",
     "The reconstruction is clamped to the range of grey values",
-    "A projection may well leave the range of the pixels; the nearest point of the subspace is "
+    "A projection may well leave the range of the pixels; the nearest point of the "
+    "subspace is "
     "asked for, whatever its values.",
 )
 def _(x: Tensor, mean: Tensor, components: Tensor) -> Tensor:
     return (mean + (x - mean) @ components.T @ components).clamp(0, 1)
 
 
-# --- subspace_cosines ----------------------------------------------------------------------
+# --- subspace_cosines -------------------------------------------------------
 
 
 def _qr(rows: Tensor) -> Tensor:
@@ -238,7 +250,8 @@ def _qr(rows: Tensor) -> Tensor:
 @mutant(
     "subspace_cosines",
     "The bases are not orthonormalised",
-    "Stretch one basis vector and the numbers change, though the subspace does not. What must be "
+    "Stretch one basis vector and the numbers change, though the subspace does "
+    "not. What must be "
     "done to the rows first?",
 )
 def _(first: Tensor, second: Tensor) -> Tensor:
@@ -259,7 +272,8 @@ def _(first: Tensor, second: Tensor) -> Tensor:
 @mutant(
     "subspace_cosines",
     "The cosines of the angles between the basis vectors",
-    "Rotate a basis within its plane: the plane stays, the angles between the basis vectors "
+    "Rotate a basis within its plane: the plane stays, the angles between the "
+    "basis vectors "
     "change. The angles between subspaces must not.",
 )
 def _(first: Tensor, second: Tensor) -> Tensor:
@@ -298,7 +312,8 @@ def _(first: Tensor, second: Tensor) -> Tensor:
 @mutant(
     "subspace_cosines",
     "The columns are orthonormalised, not the rows",
-    "The subspace lives in the space of pixels, and is spanned by the rows. Which dimension does "
+    "The subspace lives in the space of pixels, and is spanned by the rows. Which "
+    "dimension does "
     "qr make orthonormal?",
 )
 def _(first: Tensor, second: Tensor) -> Tensor:
@@ -318,7 +333,8 @@ def _(first: Tensor, second: Tensor) -> Tensor:
 @mutant(
     "subspace_cosines",
     "The sines",
-    "What the projection onto the other subspace keeps of a unit vector is the cosine; what it "
+    "What the projection onto the other subspace keeps of a unit vector is the "
+    "cosine; what it "
     "takes away is the sine.",
 )
 def _(first: Tensor, second: Tensor) -> Tensor:
@@ -329,7 +345,8 @@ def _(first: Tensor, second: Tensor) -> Tensor:
 @mutant(
     "subspace_cosines",
     "Products of short rows are rounded to zero",
-    "A threshold that does not scale with the rows decides by their length, and the length of a "
+    "A threshold that does not scale with the rows decides by their length, and "
+    "the length of a "
     "basis vector says nothing about the subspace.",
 )
 def _(first: Tensor, second: Tensor) -> Tensor:
@@ -340,7 +357,8 @@ def _(first: Tensor, second: Tensor) -> Tensor:
 @mutant(
     "subspace_cosines",
     "A ridge keeps the cosines away from 1",
-    "A small number added for safety is a bias: the same subspace should give exactly 1, up to "
+    "A small number added for safety is a bias: the same subspace should give "
+    "exactly 1, up to "
     "rounding.",
 )
 def _(first: Tensor, second: Tensor) -> Tensor:
@@ -348,7 +366,7 @@ def _(first: Tensor, second: Tensor) -> Tensor:
     return cosines.clamp(max=1 - 1e-4)
 
 
-# --- Autoencoder ---------------------------------------------------------------------------
+# --- Autoencoder ------------------------------------------------------------
 
 
 class Right(nn.Module):
@@ -381,10 +399,11 @@ class Right(nn.Module):
 @mutant(
     "Autoencoder",
     "The code comes first",
-    "Look at the order in the docstring of forward: which of the two does a training loop "
+    "Look at the order in the docstring of forward: which of the two does a "
+    "training loop "
     "compare with x?",
 )
-class _(Right):
+class TheCodeComesFirst(Right):
     def forward(self, x):
         z = self.encode(x)
         return z, self.decode(z)
@@ -395,7 +414,7 @@ class _(Right):
     "Only the reconstruction is returned",
     "The code is wanted too, for the map of codes that you are going to draw.",
 )
-class _(Right):
+class OnlyTheReconstructionIsReturned(Right):
     def forward(self, x):
         return self.decode(self.encode(x))
 
@@ -405,7 +424,7 @@ class _(Right):
     "hidden_dim and latent_dim change places",
     "The code is the narrow place. Print the shape of z for three different sizes.",
 )
-class _(Right):
+class HiddenDimAndLatentDimChangePlaces(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
         super().__init__(input_dim, latent_dim, hidden_dim)
 
@@ -415,7 +434,7 @@ class _(Right):
     "The size of MNIST is written into the layers",
     "784 is right for one data set. The sizes are arguments.",
 )
-class _(Right):
+class TheSizeOfMNISTIsWrittenInto(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
         super().__init__(784, hidden_dim, latent_dim)
 
@@ -423,10 +442,11 @@ class _(Right):
 @mutant(
     "Autoencoder",
     "A code of one number loses its dimension",
-    "A batch of codes is (batch, latent), also where latent is 1. squeeze removes what happens "
+    "A batch of codes is (batch, latent), also where latent is 1. squeeze removes "
+    "what happens "
     "to be 1.",
 )
-class _(Right):
+class ACodeOfOneNumberLosesIts(Right):
     def encode(self, x):
         return self.encoder(x).squeeze(-1)
 
@@ -440,7 +460,7 @@ class _(Right):
     "The code is never larger than the hidden layer",
     "latent_dim is the size of the code, whatever the other sizes are.",
 )
-class _(Right):
+class TheCodeIsNeverLargerThanThe(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
         super().__init__(input_dim, hidden_dim, min(latent_dim, hidden_dim // 2))
 
@@ -450,7 +470,7 @@ class _(Right):
     "The constructor's parameters have other names",
     "Later lessons build this with keywords. Keep the names of the signature.",
 )
-class _(Right):
+class TheConstructorSParametersHaveOtherNames(Right):
     def __init__(self, in_features, hidden, code):
         super().__init__(in_features, hidden, code)
 
@@ -458,9 +478,10 @@ class _(Right):
 @mutant(
     "Autoencoder",
     "The methods' parameters have other names",
-    "Later lessons call encode(x=...) and decode(z=...). Keep the names of the signature.",
+    "Later lessons call encode(x=...) and decode(z=...). Keep the names of the "
+    "signature.",
 )
-class _(Right):
+class TheMethodsParametersHaveOtherNames(Right):
     def decode(self, code):
         return self.decoder(code)
 
@@ -468,10 +489,11 @@ class _(Right):
 @mutant(
     "Autoencoder",
     "The sigmoid is applied in forward, but not in decode",
-    "decode is used alone to make images from codes. What forward returns must be what decode "
+    "decode is used alone to make images from codes. What forward returns must be "
+    "what decode "
     "gives for the same code.",
 )
-class _(Right):
+class TheSigmoidIsAppliedInForwardBut(Right):
     def forward(self, x):
         z = self.encode(x)
         return torch.sigmoid(self.decode(z)), z
@@ -482,7 +504,7 @@ class _(Right):
     "The code is normalised on its way to the decoder, but not in what is returned",
     "Decode the code that forward returns: does the same image come out?",
 )
-class _(Right):
+class TheCodeIsNormalisedOnItsWay(Right):
     def forward(self, x):
         z = self.encode(x)
         return self.decode(z / (1 + z.norm(dim=-1, keepdim=True))), z
@@ -491,10 +513,11 @@ class _(Right):
 @mutant(
     "Autoencoder",
     "Noise on the code",
-    "Two calls with the same images differ. Noise has its place from lesson 05 on, as an "
+    "Two calls with the same images differ. Noise has its place from lesson 05 on, "
+    "as an "
     "argument; an autoencoder has none.",
 )
-class _(Right):
+class NoiseOnTheCode(Right):
     def encode(self, x):
         z = self.encoder(x)
         return z + 0.1 * torch.randn_like(z)
@@ -503,10 +526,11 @@ class _(Right):
 @mutant(
     "Autoencoder",
     "Dropout",
-    "In training mode two calls with the same images differ. The contract asks for a function "
+    "In training mode two calls with the same images differ. The contract asks for "
+    "a function "
     "without chance.",
 )
-class _(Right):
+class Dropout(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
         super().__init__(input_dim, hidden_dim, latent_dim)
         self.encoder.insert(2, nn.Dropout(0.2))
@@ -515,10 +539,11 @@ class _(Right):
 @mutant(
     "Autoencoder",
     "Batch normalisation",
-    "In training mode an image's code depends on which other images are in its batch. Each row "
+    "In training mode an image's code depends on which other images are in its "
+    "batch. Each row "
     "is to be treated alone.",
 )
-class _(Right):
+class BatchNormalisation(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
         super().__init__(input_dim, hidden_dim, latent_dim)
         self.encoder.insert(1, nn.BatchNorm1d(hidden_dim))
@@ -527,10 +552,11 @@ class _(Right):
 @mutant(
     "Autoencoder",
     "The batch's mean is subtracted",
-    "An image alone would have itself as the mean. Centre with a mean of the training set, or "
+    "An image alone would have itself as the mean. Centre with a mean of the "
+    "training set, or "
     "let the first layer's bias do it.",
 )
-class _(Right):
+class TheBatchSMeanIsSubtracted(Right):
     def encode(self, x):
         return self.encoder(x - x.mean(0))
 
@@ -540,7 +566,7 @@ class _(Right):
     "A softmax over the batch",
     "Dimension 0 counts the images: their codes compete with one another.",
 )
-class _(Right):
+class ASoftmaxOverTheBatch(Right):
     def encode(self, x):
         return torch.softmax(self.encoder(x), 0)
 
@@ -548,10 +574,11 @@ class _(Right):
 @mutant(
     "Autoencoder",
     "The mean of the first batch is remembered",
-    "The result depends on what the model saw first. Whatever a model keeps belongs into its "
+    "The result depends on what the model saw first. Whatever a model keeps "
+    "belongs into its "
     "state, set by training, not by the first call.",
 )
-class _(Right):
+class TheMeanOfTheFirstBatchIs(Right):
     mean = None
 
     def encode(self, x):
@@ -563,9 +590,10 @@ class _(Right):
 @mutant(
     "Autoencoder",
     "The input is centred in place",
-    "The caller's images have other values after the call. Methods that end in _ write in place.",
+    "The caller's images have other values after the call. Methods that end in _ "
+    "write in place.",
 )
-class _(Right):
+class TheInputIsCentredInPlace(Right):
     def encode(self, x):
         with torch.no_grad():
             x.sub_(0.5)
@@ -579,9 +607,10 @@ class _(Right):
 @mutant(
     "Autoencoder",
     "A detach between encoder and decoder",
-    "The decoder learns and the encoder does not: the reconstruction error never reaches it.",
+    "The decoder learns and the encoder does not: the reconstruction error never "
+    "reaches it.",
 )
-class _(Right):
+class ADetachBetweenEncoderAndDecoder(Right):
     def forward(self, x):
         z = self.encode(x)
         return self.decode(z.detach()), z
@@ -592,7 +621,7 @@ class _(Right):
     "The returned code is detached",
     "A penalty on the code, as in lesson 15 and in every VAE, would have no gradient.",
 )
-class _(Right):
+class TheReturnedCodeIsDetached(Right):
     def forward(self, x):
         z = self.encode(x)
         return self.decode(z), z.detach()
@@ -601,9 +630,10 @@ class _(Right):
 @mutant(
     "Autoencoder",
     "The encoder runs under no_grad",
-    "What is computed under no_grad has no path back, so the encoder stays as it was initialised.",
+    "What is computed under no_grad has no path back, so the encoder stays as it "
+    "was initialised.",
 )
-class _(Right):
+class TheEncoderRunsUnderNoGrad(Right):
     def encode(self, x):
         with torch.no_grad():
             return self.encoder(x)
@@ -614,7 +644,7 @@ class _(Right):
     "The encoder is frozen",
     "A parameter with requires_grad=False is no parameter to an optimiser.",
 )
-class _(Right):
+class TheEncoderIsFrozen(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
         super().__init__(input_dim, hidden_dim, latent_dim)
         self.encoder.requires_grad_(False)
@@ -623,9 +653,10 @@ class _(Right):
 @mutant(
     "Autoencoder",
     "Tied weights, detached in the decoder",
-    "A weight that is used twice gets its gradient from both places. Here one is cut off.",
+    "A weight that is used twice gets its gradient from both places. Here one is "
+    "cut off.",
 )
-class _(Right):
+class TiedWeightsDetachedInTheDecoder(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
         super().__init__(input_dim, hidden_dim, latent_dim)
         self.decoder = None
@@ -640,10 +671,11 @@ class _(Right):
 @mutant(
     "Autoencoder",
     "The images are detached on entry",
-    "Whoever asks how the code changes with the image gets no answer. The parameters would learn "
+    "Whoever asks how the code changes with the image gets no answer. The "
+    "parameters would learn "
     "without that detach too.",
 )
-class _(Right):
+class TheImagesAreDetachedOnEntry(Right):
     def encode(self, x):
         return self.encoder(x.detach())
 
@@ -653,7 +685,7 @@ class _(Right):
     "A layer is made and never used",
     "Read __init__ and the methods side by side: which layer does no method call?",
 )
-class _(Right):
+class ALayerIsMadeAndNeverUsed(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
         super().__init__(input_dim, hidden_dim, latent_dim)
         self.extra = nn.Linear(hidden_dim, hidden_dim)
@@ -662,9 +694,10 @@ class _(Right):
 @mutant(
     "Autoencoder",
     "No nonlinearity anywhere",
-    "Two matrices in a row are one matrix. This is the linear autoencoder, which is PCA.",
+    "Two matrices in a row are one matrix. This is the linear autoencoder, which "
+    "is PCA.",
 )
-class _(Right):
+class NoNonlinearityAnywhere(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
         super().__init__(input_dim, hidden_dim, latent_dim)
         self.encoder[1], self.decoder[1] = nn.Identity(), nn.Identity()
@@ -673,10 +706,11 @@ class _(Right):
 @mutant(
     "Autoencoder",
     "No nonlinearity in the encoder",
-    "Two matrices in a row are one matrix: without something in between, the hidden layer of the "
+    "Two matrices in a row are one matrix: without something in between, the "
+    "hidden layer of the "
     "encoder adds nothing.",
 )
-class _(Right):
+class NoNonlinearityInTheEncoder(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
         super().__init__(input_dim, hidden_dim, latent_dim)
         self.encoder[1] = nn.Identity()
@@ -685,10 +719,11 @@ class _(Right):
 @mutant(
     "Autoencoder",
     "No nonlinearity in the decoder but the sigmoid at its end",
-    "A sigmoid behind two matrices bends each pixel by itself. The hidden layer needs a "
+    "A sigmoid behind two matrices bends each pixel by itself. The hidden layer "
+    "needs a "
     "nonlinearity of its own.",
 )
-class _(Right):
+class NoNonlinearityInTheDecoderButThe(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
         super().__init__(input_dim, hidden_dim, latent_dim)
         self.decoder[1] = nn.Identity()
@@ -702,7 +737,7 @@ class _(Right):
     "The width of the hidden layers is written into the code",
     "hidden_dim is an argument, and nothing uses it.",
 )
-class _(Right):
+class TheWidthOfTheHiddenLayersIs(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
         super().__init__(input_dim, 32, latent_dim)
 
@@ -712,7 +747,7 @@ class _(Right):
     "The decoder's width is written into the code",
     "hidden_dim is used in the encoder. And in the decoder?",
 )
-class _(Right):
+class TheDecoderSWidthIsWrittenInto(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
         super().__init__(input_dim, hidden_dim, latent_dim)
         self.decoder = nn.Sequential(
@@ -723,10 +758,11 @@ class _(Right):
 @mutant(
     "Autoencoder",
     "The layers are in a plain list",
-    "A Module finds its layers among its attributes, in nn.ModuleList and in nn.Sequential, but "
+    "A Module finds its layers among its attributes, in nn.ModuleList and in "
+    "nn.Sequential, but "
     "not inside a Python list.",
 )
-class _(Right):
+class TheLayersAreInAPlainList(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
         super().__init__(input_dim, hidden_dim, latent_dim)
         self.decoder = None
@@ -745,10 +781,11 @@ class _(Right):
 @mutant(
     "Autoencoder",
     "A plain tensor in place of a parameter",
-    "A tensor becomes a parameter by nn.Parameter. As a plain attribute it is neither saved nor "
+    "A tensor becomes a parameter by nn.Parameter. As a plain attribute it is "
+    "neither saved nor "
     "trained.",
 )
-class _(Right):
+class APlainTensorInPlaceOfA(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
         super().__init__(input_dim, hidden_dim, latent_dim)
         self.shift = torch.randn(latent_dim)
@@ -763,7 +800,7 @@ class _(Right):
     "The weights are constants",
     "Hidden units that start equal get equal gradients and stay equal for ever.",
 )
-class _(Right):
+class TheWeightsAreConstants(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
         super().__init__(input_dim, hidden_dim, latent_dim)
         for parameter in self.parameters():
@@ -773,10 +810,11 @@ class _(Right):
 @mutant(
     "Autoencoder",
     "A seed is set inside",
-    "The caller sets the seed. With one inside, every instance starts from the same weights, and "
+    "The caller sets the seed. With one inside, every instance starts from the "
+    "same weights, and "
     "everyone else's random numbers start over too.",
 )
-class _(Right):
+class ASeedIsSetInside(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
         torch.manual_seed(0)
         super().__init__(input_dim, hidden_dim, latent_dim)
@@ -785,10 +823,11 @@ class _(Right):
 @mutant(
     "Autoencoder",
     "float64 comes out of a float32 module",
-    "The result has another dtype than module and inputs. The next layer would stop with an "
+    "The result has another dtype than module and inputs. The next layer would "
+    "stop with an "
     "error.",
 )
-class _(Right):
+class Float64ComesOutOfAFloat32Module(Right):
     def decode(self, z):
         return self.decoder(z).double()
 
@@ -798,7 +837,7 @@ class _(Right):
     "float32 is written into a method",
     "In a float64 module the digits after the seventh are lost on the way.",
 )
-class _(Right):
+class Float32IsWrittenIntoAMethod(Right):
     def decode(self, z):
         h = self.decoder(z)
         return h.float().to(h.dtype)
@@ -807,10 +846,11 @@ class _(Right):
 @mutant(
     "Autoencoder",
     "A tensor is made on the CPU, wherever the inputs are",
-    "This works on your laptop and stops on a GPU. Make new tensors where the inputs are, or "
+    "This works on your laptop and stops on a GPU. Make new tensors where the "
+    "inputs are, or "
     "register them.",
 )
-class _(Right):
+class ATensorIsMadeOnTheCPU(Right):
     def decode(self, z):
         x_hat = self.decoder(z)
         return torch.maximum(x_hat, torch.full(x_hat.shape, -1e9, dtype=x_hat.dtype))
@@ -821,7 +861,7 @@ class _(Right):
     "decode ignores its argument",
     "decode is handed a code. Which image comes out for two different codes?",
 )
-class _(Right):
+class DecodeIgnoresItsArgument(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
         super().__init__(input_dim, hidden_dim, latent_dim)
         self.image = nn.Parameter(torch.randn(1, input_dim))
@@ -833,10 +873,11 @@ class _(Right):
 @mutant(
     "Autoencoder",
     "The decoder also gets the encoder's hidden layer",
-    "A connection around the code lets the image pass without being compressed, and decode "
+    "A connection around the code lets the image pass without being compressed, "
+    "and decode "
     "cannot make an image from a code alone.",
 )
-class _(Right):
+class TheDecoderAlsoGetsTheEncoderS(Right):
     def encode(self, x):
         self.h = self.encoder[1](self.encoder[0](x))
         return self.encoder[2](self.h)
@@ -854,7 +895,7 @@ class _(Right):
     "No Module",
     "PyTorch finds the parameters of an nn.Module. This class inherits from nothing.",
 )
-class _:
+class NoModule:
     def __init__(self, input_dim, hidden_dim, latent_dim):
         self.net = Right(input_dim, hidden_dim, latent_dim)
 
@@ -873,7 +914,7 @@ class _:
     "super().__init__() comes too late",
     "An nn.Module must be set up before a layer can be assigned to it.",
 )
-class _(Right):
+class SuperInitComesTooLate(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
         self.encoder = nn.Linear(input_dim, latent_dim)
         super().__init__(input_dim, hidden_dim, latent_dim)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -126,11 +127,11 @@ def _(first: Tensor, second: Tensor) -> Tensor:
     return torch.linalg.svdvals(p @ q)[: min(len(first), len(second))]
 
 
-# --- Autoencoder ---------------------------------------------------------------------------
+# --- Autoencoder ------------------------------------------------------------
 
 
 @variant("Autoencoder", "separate layers, tanh, sigmoid at the end")
-class Autoencoder(nn.Module):
+class SeparateLayersTanhSigmoidAtTheEnd(nn.Module):
     def __init__(self, input_dim, hidden_dim, latent_dim):
         super().__init__()
         self.fc1 = nn.Linear(input_dim, hidden_dim)
@@ -150,13 +151,13 @@ class Autoencoder(nn.Module):
 
 
 @variant("Autoencoder", "weights as parameters, matmul, softplus")
-class Autoencoder(nn.Module):  # noqa: F811
+class WeightsAsParametersMatmulSoftplus(nn.Module):
     def __init__(self, input_dim: int, hidden_dim: int, latent_dim: int) -> None:
         nn.Module.__init__(self)
         sizes = [input_dim, hidden_dim, latent_dim, hidden_dim, input_dim]
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
-        for a, b in zip(sizes[:-1], sizes[1:], strict=True):
+        for a, b in pairwise(sizes):
             self.weights.append(nn.Parameter(torch.randn(a, b) / math.sqrt(a)))
             self.biases.append(nn.Parameter(torch.zeros(b)))
 
@@ -175,7 +176,7 @@ class Autoencoder(nn.Module):  # noqa: F811
 
 
 @variant("Autoencoder", "LayerNorm, GELU, two hidden layers, a NamedTuple")
-class Autoencoder(nn.Module):  # noqa: F811
+class LayerNormGELUTwoHiddenLayersANamedTuple(nn.Module):
     class Result(NamedTuple):
         x_hat: Tensor
         z: Tensor
@@ -208,7 +209,7 @@ class Autoencoder(nn.Module):  # noqa: F811
 
 
 @variant("Autoencoder", "submodule classes with a residual connection")
-class Autoencoder(nn.Module):  # noqa: F811
+class SubmoduleClassesWithAResidualConnection(nn.Module):
     class Half(nn.Module):
         def __init__(self, a, hidden, b):
             super().__init__()
@@ -238,7 +239,7 @@ class Autoencoder(nn.Module):  # noqa: F811
 
 
 @variant("Autoencoder", "tied weights")
-class Autoencoder(nn.Module):  # noqa: F811
+class TiedWeights(nn.Module):
     def __init__(self, input_dim, hidden_dim, latent_dim):
         super().__init__()
         self.first = nn.Linear(input_dim, hidden_dim)
@@ -259,7 +260,7 @@ class Autoencoder(nn.Module):  # noqa: F811
 
 
 @variant("Autoencoder", "one layer shared under two names, last layer starting at zero")
-class Autoencoder(nn.Module):  # noqa: F811
+class OneLayerSharedUnderTwoNamesLast(nn.Module):
     def __init__(self, input_dim, hidden_dim, latent_dim):
         super().__init__()
         middle = nn.Linear(hidden_dim, hidden_dim)
@@ -291,7 +292,7 @@ class Autoencoder(nn.Module):  # noqa: F811
     "Autoencoder",
     "a loop, weight norm, Dropout of 0, a constant buffer, an if on values",
 )
-class Autoencoder(nn.Module):  # noqa: F811
+class ALoopWeightNormDropoutOf0(nn.Module):
     def __init__(self, input_dim, hidden_dim, latent_dim):
         super().__init__()
         norm = nn.utils.parametrizations.weight_norm
@@ -324,7 +325,7 @@ class Autoencoder(nn.Module):  # noqa: F811
 
 
 @variant("Autoencoder", "convolutions over the pixels, a skip around the hidden layer")
-class Autoencoder(nn.Module):  # noqa: F811
+class ConvolutionsOverThePixelsASkipAround(nn.Module):
     def __init__(self, input_dim, hidden_dim, latent_dim):
         super().__init__()
         self.conv = nn.Conv1d(1, 4, 3, padding=1)

@@ -119,11 +119,11 @@ def _(x, weight, bias, log_var):
 
 @variant("linear_gaussian_log_evidence", "eigenvalues of the covariance")
 def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Tensor:
-    covariance = torch.einsum("ik,jk->ij", weight, weight)
-    covariance = covariance + log_var.exp() * torch.eye(
+    marginal = torch.einsum("ik,jk->ij", weight, weight)
+    marginal = marginal + log_var.exp() * torch.eye(
         weight.shape[0], dtype=weight.dtype, device=weight.device
     )
-    values, vectors = torch.linalg.eigh(covariance)
+    values, vectors = torch.linalg.eigh(marginal)
     turned = (x - bias) @ vectors
     terms = turned**2 / values + values.log() + math.log(2 * math.pi)
     return -terms.sum(-1) / 2

@@ -16,7 +16,7 @@ from vae_edu.subject import Subject
 LAWS = Laws("autoencoders")
 
 
-# --- squared_error -------------------------------------------------------------------------
+# --- squared_error ----------------------------------------------------------
 
 
 def _images(draw: Draw) -> Iterator[Case]:
@@ -39,7 +39,7 @@ def _perfect(draw: Draw) -> Iterator[Case]:
     yield Case((x, x_hat), scale=4, note="image 1 is reconstructed perfectly")
 
 
-# --- pca_reconstruction --------------------------------------------------------------------
+# --- pca_reconstruction -----------------------------------------------------
 
 
 def orthonormal_rows(draw: Draw, rows: int, size: int) -> Tensor:
@@ -58,7 +58,7 @@ def _projections(draw: Draw) -> Iterator[Case]:
         yield Case((x, mean, rows), scale=10, note=f"{latent} components")
 
 
-# --- subspace_cosines ----------------------------------------------------------------------
+# --- subspace_cosines -------------------------------------------------------
 
 
 def _bases(draw: Draw) -> Iterator[Case]:
@@ -118,12 +118,12 @@ def _same_subspace(subject: Subject, truth: Truth, draw: Draw) -> None:
     compare(
         subject.call("subspace_cosines", basis, mixed),
         torch.ones(2, dtype=torch.float64),
-        what="for two bases of one plane, subspace_cosines(first: (2, 6), second: (2, 6))",
+        what="for two bases of one plane, subspace_cosines",
         rtol=LOOSE,
     )
 
 
-# --- Autoencoder ---------------------------------------------------------------------------
+# --- Autoencoder ------------------------------------------------------------
 
 AUTOENCODER = ModuleCases(
     "Autoencoder",

@@ -1,15 +1,17 @@
-"""The laws that every module of the course owes: one body each, given a module's methods.
+"""The laws that every module of the course owes, given its methods: one body each.
 
-A lesson says what the methods take and give, as shapes in words (`Method`, `ModuleCases`).
-There are no true values: weights are the learner's own, so a law compares a module with
-itself: a row with its batch, a gradient with a finite difference, one instance with another.
+A lesson says what the methods take and give, as shapes in words (`Method`,
+`ModuleCases`). There are no true values: weights are the learner's own, so a law
+compares a module with itself: a row with its batch, a gradient with a finite
+difference, one instance with another.
 
-    forward = Method("", {"x": "batch input_dim"}, ("batch input_dim", "batch latent_dim"))
-    add_module_laws(LAWS, ModuleCases("Autoencoder", DIMS, (forward, ...), curved=("encode",)))
+    forward = Method("", {"x": "batch input_dim"}, "batch latent_dim")
+    cases = ModuleCases("Encoder", ("input_dim", ...), (forward,), curved=("",))
+    add_module_laws(LAWS, cases)
 
-Laws are about one thing each: all but `modes` run in evaluation mode; most load weights drawn
-here, so that they hold whatever a module was initialised with.
-What does not belong here: laws about one exercise, and true values.
+Laws are about one thing each: all but `modes` run in evaluation mode; most load weights
+drawn here, so that they hold whatever a module was initialised with. What does not
+belong here: laws about one exercise, and true values.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -33,7 +36,6 @@ from vae_edu.checks.law import (
     compare,
     describe,
     expect_like,
-    shape_text,
 )
 from vae_edu.checks.standard import GONE, _needs_values
 from vae_edu.subject import Module, Subject, SubjectError
@@ -53,8 +55,8 @@ NEAR = 1e-5  # what a finite difference may be off by, relative
 
 @dataclass(frozen=True)
 class Method:
-    """One method of a module: "" is the module called. `takes` and `gives` are shapes in
-    words ("batch input_dim"); `gives` is a tuple where the method returns one.
+    """One method of a module: "" is the module called. `takes` and `gives` are shapes
+    in words ("batch input_dim"); `gives` is a tuple where the method returns one.
     """
 
     name: str
@@ -80,9 +82,9 @@ class Method:
 class ModuleCases:
     """What to try on one module.
 
-    params: the constructor's parameters in order; curved: methods that may not be affine,
-    not even followed by something elementwise; wide: methods whose number of parameters
-    grows with `hidden_dim` (the same as `curved` where none is named).
+    params: the constructor's parameters in order; curved: methods that may not be
+    affine, not even followed by something elementwise; wide: methods whose number of
+    parameters grows with `hidden_dim` (the same as `curved` where none is named).
     """
 
     exercise: str
@@ -133,13 +135,13 @@ def _body(check: Check, cases: ModuleCases) -> LawBody:
 
 
 def shape_of(words: str, sizes: Sizes) -> tuple[int, ...]:
-    """ "batch input_dim" -> (5, 6)."""
+    """The shape for words such as "batch input_dim", in numbers."""
     return tuple(sizes[word] for word in words.split())
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A module's state, its parameters, and the names under which it holds one twice."""
+    """A module's state, its parameters, and which of them it holds twice."""
 
     state: Mapping[str, Tensor]
     parameters: Mapping[str, Tensor]
@@ -209,7 +211,7 @@ def _agree(got: Any, expected: Any, what: str, *, rtol: float = LOOSE) -> None:
     compare(got, expected, what=what, scale=max(1.0, largest), rtol=rtol)
 
 
-# --- the laws --------------------------------------------------------------------------------
+# --- the laws ---------------------------------------------------------------
 
 
 def _shapes(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
@@ -248,7 +250,7 @@ def _rows(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
                 *_one(args, method.takes.values(), row), method=method.name
             )
             expected = _one(_parts(whole), method.parts, row)
-            what = f"row {row} alone, compared with the batch in {cases.tried(sizes, method)},"
+            what = f"row {row} alone, beside the batch in {cases.tried(sizes, method)},"
             _agree(_parts(alone), expected, what)
 
 
@@ -295,7 +297,8 @@ def _untouched(method: Method, what: str, changed: Sequence[str]) -> None:
     if changed:
         names = ", ".join(list(method.takes)[int(i)] for i in changed)
         raise Broken(
-            f"{what} wrote into its input {names}. Methods that end in _, inplace=True and "
+            f"{what} wrote into its input {names}. Methods that end in _, "
+            "inplace=True and "
             "item assignment write in place.",
             "mutated",
         )
@@ -304,7 +307,7 @@ def _untouched(method: Method, what: str, changed: Sequence[str]) -> None:
 def _parameter_gradients(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
     sizes = cases.sizes[0]
     for method in cases.methods:
-        _twice(lambda m=method: _weights_once(cases, subject, draw, m, sizes))
+        _twice(partial(_weights_once, cases, subject, draw, method, sizes))
 
 
 def _twice(attempt: Callable[[], None]) -> None:
@@ -342,7 +345,8 @@ def _weighed(value: Any, pull: Sequence[Tensor]) -> float:
 def _same_slope(grad: Tensor | None, way: Tensor, slope: float, what: str) -> None:
     if grad is None and abs(slope) > NEAR:
         raise Broken(
-            f"The gradient of {what} is missing, though the result depends on it: look for "
+            f"The gradient of {what} is missing, though the result depends on it: "
+            "look for "
             "detach, .data, torch.no_grad or requires_grad_(False).",
             "gradient",
         )
@@ -350,7 +354,8 @@ def _same_slope(grad: Tensor | None, way: Tensor, slope: float, what: str) -> No
     if not abs(claimed - slope) <= NEAR * max(1.0, abs(slope)):
         raise Broken(
             f"The gradient of {what} is wrong: along one direction autograd says "
-            f"{claimed:.6g}, the results themselves change by {slope:.6g} per unit. A part "
+            f"{claimed:.6g}, the results themselves change by {slope:.6g} per unit. "
+            "A part "
             "of the path back is cut (a detach between two layers, a returned copy).",
             "gradient",
         )
@@ -359,7 +364,7 @@ def _same_slope(grad: Tensor | None, way: Tensor, slope: float, what: str) -> No
 def _input_gradients(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
     sizes = cases.sizes[0]
     for method in cases.methods:
-        _twice(lambda m=method: _inputs_once(cases, subject, draw, m, sizes))
+        _twice(partial(_inputs_once, cases, subject, draw, method, sizes))
 
 
 def _inputs_once(
@@ -388,7 +393,8 @@ def _every_parameter(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
     idle = [name for name in module.parameters() if name not in reached]
     if idle:
         raise Broken(
-            f"The parameter {idle[0]} of {cases.tried(sizes)} gets no gradient from any "
+            f"The parameter {idle[0]} of {cases.tried(sizes)} gets no gradient from "
+            "any "
             "method: a layer that is made and never used, or one that is frozen.",
             "gradient",
         )
@@ -403,7 +409,7 @@ def _reached(module: Module, method: Method, draw: Draw, sizes: Sizes) -> set[st
 
 
 def _curved(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
-    """Where a result is g(a·x + b), with any g, its gradients in x are all parallel to a."""
+    """Where a result is g(a·x + b), for any g, its gradients in x are parallel to a."""
     sizes = {**cases.sizes[0], "batch": 16}
     flat = []
     for method in map(cases.method, cases.curved):
@@ -414,8 +420,10 @@ def _curved(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
             flat += [] if any(tries) else [cases.tried(sizes, method)]
     if flat:
         raise Broken(
-            f"{flat[0]} is a linear map of its input, perhaps with something elementwise at "
-            "the end. Without a nonlinearity between two layers they are worth one layer.",
+            f"{flat[0]} is a linear map of its input, perhaps with something "
+            "elementwise at "
+            "the end. Without a nonlinearity between two layers they are worth one "
+            "layer.",
             "value",
         )
 
@@ -492,8 +500,10 @@ def _own_weights(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
         reached = _reached(one, method, draw, sizes)
         if reached and all(_equal(mine[n], others[n]) for n in reached):
             raise Broken(
-                f"{cases.tried(sizes, method)}: two instances start with the same weights. "
-                "Initial weights are random: constants make all hidden units the same, and "
+                f"{cases.tried(sizes, method)}: two instances start with the same "
+                "weights. "
+                "Initial weights are random: constants make all hidden units the "
+                "same, and "
                 "a seed set inside takes the choice from the caller.",
                 "value",
             )
@@ -501,7 +511,8 @@ def _own_weights(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
     after = one.parameters()
     if any(not _equal(mine[n], after[n]) for n in mine):
         raise Broken(
-            f"Two instances of {cases.exercise} share their weights: changing one changes "
+            f"Two instances of {cases.exercise} share their weights: changing one "
+            "changes "
             "the other. Layers are made in __init__, anew for each instance.",
             "value",
         )
@@ -530,7 +541,8 @@ def _expect_dtype(
     for part in _parts(value):
         if part.dtype != dtype:
             raise Broken(
-                f"{cases.tried(sizes, method)} has dtype {str(part.dtype)[6:]} where the "
+                f"{cases.tried(sizes, method)} has dtype {str(part.dtype)[6:]} "
+                "where the "
                 f"module and its inputs are {name}; the dtype should follow them.",
                 "dtype",
             )
@@ -544,7 +556,7 @@ def _expect_digits(
     sizes: Sizes,
     draw: Draw,
 ) -> None:
-    """A step of 1e-8 shows in float64, twice as much for twice the step; not in float32."""
+    """A step of 1e-8 shows in float64, and doubles with the step; not in float32."""
     ways = [draw.sign(*a.shape) for a in args]
     here = _parts(module.call(*args, method=method.name))
     moved = []
@@ -557,7 +569,8 @@ def _expect_digits(
         if not (size > 0 and float((twice - 2 * once).norm()) < 1e-2 * size):
             raise Broken(
                 f"{cases.tried(sizes, method)} loses the digits of float64: somewhere "
-                "inside a float32 is written into the code (.float(), dtype=torch.float32).",
+                "inside a float32 is written into the code (.float(), "
+                "dtype=torch.float32).",
                 "dtype",
             )
 
@@ -598,8 +611,10 @@ def _with_values(
 def _elsewhere(what: str, error: SubjectError) -> Broken:
     first = error.message.splitlines()[0] if error.message else error.kind
     return Broken(
-        f"{what} fails where module and inputs were moved to another device (a GPU): {first}. "
-        "Make new tensors where the inputs are (zeros_like, device=x.device), and register "
+        f"{what} fails where module and inputs were moved to another device (a "
+        f"GPU): {first}. "
+        "Make new tensors where the inputs are (zeros_like, device=x.device), and "
+        "register "
         "layers and parameters as attributes so that .to() moves them.",
         "device",
     )
