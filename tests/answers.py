@@ -1,6 +1,7 @@
 """Registers of wrong answers (mutants) and right ones written differently (variants).
 
-One module a lesson under tests/mutants and tests/variants; each decorates functions or classes.
+One module a lesson under tests/mutants and tests/variants; each decorates functions or
+classes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Mutant:
-    """A plausible wrong answer: the misconception's name and a sentence for the learner."""
+    """A plausible wrong answer: the misconception's name and words for the learner."""
 
     exercise: str
     name: str
@@ -36,13 +37,13 @@ class Variant:
 
 @dataclass
 class Register:
-    """The mutants and variants of one lesson, in the order in which they are written."""
+    """The mutants and variants of one lesson, in the order they are written in."""
 
     mutants: list[Mutant]
     variants: list[Variant]
 
     def mutant(self, exercise: str, name: str, sentence: str) -> Callable[[T], T]:
-        """Declare a wrong answer. The sentence helps to think and gives no answer away."""
+        """Declare a wrong answer; the sentence helps to think, gives no answer away."""
 
         def keep(answer: T) -> T:
             self.mutants.append(Mutant(exercise, name, sentence, answer))
@@ -76,7 +77,7 @@ def variants_of(topic: str) -> list[Variant]:
 
 
 def all_mutants(topic: str, exercise: str) -> list[Mutant]:
-    """The wrong answers to one exercise: those written by hand, then those of bad form."""
+    """The wrong answers to an exercise: written by hand, then those of bad form."""
     written = [m for m in mutants_of(topic) if m.exercise == exercise]
     formal = [Mutant(exercise, *rest) for rest in formal_answers(topic, exercise)]
     return [*written, *formal]

@@ -1,7 +1,8 @@
 """How strong the laws of a lesson are: `python -m tests.audit kl_divergence`.
 
 For each exercise: does the reference pass, is a right variant refused, does a mutant
-survive, is it named by its fingerprint, and which law has no mutant that it alone kills.
+survive, is it named by its fingerprint, and which law has no mutant that it alone
+kills.
 """
 
 from __future__ import annotations

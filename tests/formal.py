@@ -1,7 +1,8 @@
 """Wrong answers of bad form, made from the reference: right values, wrong manners.
 
-Each breaks one clause of the contract's fine print and nothing else: a cut gradient, a dtype or
-device written into the code, a written-to input, a memory, other parameter names.
+Each breaks one clause of the contract's fine print and nothing else: a cut gradient, a
+dtype or device written into the code, a written-to input, a memory, other parameter
+names.
 """
 
 from __future__ import annotations
@@ -61,9 +62,9 @@ def _cut(right: Answer, cases: Cases, name: str) -> tuple[str, str, Answer]:
 
     return (
         f"No gradient reaches {name}",
-        f"The value is right, but autograd cannot get from the result back to {name}, so nothing "
-        f"before {name} would learn. Look for detach, .data, .item(), torch.no_grad or a trip "
-        "through numpy.",
+        f"The value is right, but autograd cannot get from the result back to {name}, "
+        f"so nothing before {name} would learn. Look for detach, .data, .item(), "
+        "torch.no_grad or a trip through numpy.",
         answer,
     )
 
@@ -77,8 +78,9 @@ def _single_inside(right: Answer) -> tuple[str, str, Answer]:
 
     return (
         "float32 is written into the code",
-        "For float64 inputs the digits after the seventh are lost: a cast (.float()) or a constant "
-        "tensor in torch's default dtype limits the precision. Let the dtype follow the inputs.",
+        "For float64 inputs the digits after the seventh are lost: a cast (.float()) "
+        "or a constant tensor in torch's default dtype limits the precision. Let the "
+        "dtype follow the inputs.",
         answer,
     )
 
@@ -89,8 +91,8 @@ def _double_outside(right: Answer) -> tuple[str, str, Answer]:
 
     return (
         "float64 comes out of float32",
-        "The result has another dtype than the inputs. A model in float32 would stop with a dtype "
-        "error at the next layer.",
+        "The result has another dtype than the inputs. A model in float32 would stop "
+        "with a dtype error at the next layer.",
         answer,
     )
 
@@ -107,8 +109,8 @@ def _on_the_cpu(right: Answer) -> tuple[str, str, Answer]:
 
     return (
         "A tensor is made on the CPU, wherever the inputs are",
-        "This works on your laptop and stops on a GPU. Make new tensors where the inputs are: "
-        "torch.zeros_like(x), x.new_zeros(...), device=x.device.",
+        "This works on your laptop and stops on a GPU. Make new tensors where the "
+        "inputs are: torch.zeros_like(x), x.new_zeros(...), device=x.device.",
         answer,
     )
 
@@ -123,8 +125,9 @@ def _writes(right: Answer) -> tuple[str, str, Answer]:
 
     return (
         "The inputs are written to",
-        "The caller's tensor has other values after the call. Methods that end in _ and "
-        "assignments like x[...] = ... write in place; work on a new tensor instead.",
+        "The caller's tensor has other values after the call. Methods that end in _ "
+        "and assignments like x[...] = ... write in place; work on a new tensor "
+        "instead.",
         answer,
     )
 
@@ -141,8 +144,9 @@ def _remembers(right: Answer) -> tuple[str, str, Answer]:
 
     return (
         "The first call is remembered",
-        "The second call with inputs of the same shape gives the first call's result. Something is "
-        "stored outside the function (a global, a default argument, a cache).",
+        "The second call with inputs of the same shape gives the first call's result. "
+        "Something is stored outside the function (a global, a default argument, a "
+        "cache).",
         answer,
     )
 

@@ -1,8 +1,9 @@
 """cosmic-ray's operators on the reference answers: does a law notice every mutation?
 
-`python -m tests.mutation 04` lists survivors. cosmic-ray makes the mutations; they are judged in this
-process, which takes seconds where a process for each would take an hour. A survivor is right
-only if it is shown to be equivalent, with the reason, in `EQUIVALENT`.
+`python -m tests.mutation 04` lists survivors. cosmic-ray makes the mutations; they are
+judged in this process, which takes seconds where a process for each would take an hour.
+A survivor is right only if it is shown to be equivalent, with the reason, in
+`EQUIVALENT`.
 """
 
 from __future__ import annotations
@@ -105,7 +106,6 @@ if __name__ == "__main__":
     count, alive = survivors(topic_of(sys.argv[1]))
     for mutation in alive:
         known = EQUIVALENT.get((mutation.exercise, mutation.line))
-        print(
-            f"{mutation.exercise}: {mutation.operator}\n    {mutation.line}  ({known})"
-        )
+        print(f"{mutation.exercise}: {mutation.operator}")
+        print(f"    {mutation.line}  ({known})")
     print(f"{count} mutations, {len(alive)} survive")

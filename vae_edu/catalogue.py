@@ -1,7 +1,7 @@
-"""Which lessons and exercises there are: read from the built stubs, without importing them.
+"""Which lessons and exercises there are: read from the built stubs without an import.
 
-What belongs here: the order of the lessons, the card of an exercise (`declare`), look-ups by
-name. What does not: anything that runs an exercise or knows an answer.
+What belongs here: the order of the lessons, the card of an exercise (`declare`),
+look-ups by name. What does not: anything that runs an exercise or knows an answer.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Exercise:
 def declare(
     number: str, *, points: int, minutes: int, difficulty: str, needed_for: str
 ) -> Callable[[T], T]:
-    """Attach an exercise's card to its reference or stub, which is returned unchanged."""
+    """Attach an exercise's card to its reference or stub, otherwise unchanged."""
     card = Card(number, points, minutes, difficulty, needed_for)
 
     def attach(obj: T) -> T:
@@ -73,7 +73,7 @@ def folder_of(topic: str) -> str:
 
 
 def topic_of(lesson: str) -> str:
-    """The topic for what a person may write: `kl_divergence`, `04_kl_divergence`, `4`."""
+    """The topic for what one may write: `kl_divergence`, `04_kl_divergence`, `4`."""
     text = str(lesson).strip()
     for number, topic in enumerate(TOPICS):
         if text in (topic, folder_of(topic), str(number), f"{number:02d}"):

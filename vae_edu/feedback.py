@@ -1,4 +1,4 @@
-"""`check`: what a learner runs under an exercise, and the words and card that come back.
+"""`check`: what a learner runs under an exercise; the words and card that come back.
 
 What belongs here: turning verdicts into feedback. What does not: laws, and true values.
 """
@@ -19,10 +19,11 @@ from vae_edu.subject import local
 _THINK = {
     "type": "Look at the type that the signature promises.",
     "shape": "Follow the shapes line by line; each sum names the dimension it removes.",
-    "dtype": "A constant tensor or a cast inside fixes the dtype; derive it from the inputs.",
+    "dtype": "A constant tensor or a cast inside fixes the dtype; "
+    "derive it from the inputs.",
     "device": "",
-    "overflow": "Which intermediate value is too large or too small for a float? Rewrite the "
-    "formula so that it never appears.",
+    "overflow": "Which intermediate value is too large or too small for a float? "
+    "Rewrite the formula so that it never appears.",
     "gradient": "",
     "mutated": "",
     "left grad": "",
@@ -65,60 +66,76 @@ class Feedback:
             return []
         if broken.kind == "unfinished":
             return [
-                "Replace the line `raise NotImplementedError(...)` by your answer, run the cell, "
-                "then run this check again. The hints above open one at a time."
+                "Replace the line `raise NotImplementedError(...)` by your answer, run "
+                "the cell, then run this check again. The hints above open one at a "
+                "time."
             ]
-        said = [f"Tried: {broken.law.sentence}.", *_words(broken)]
-        if self.known:
-            said.append(f"{self.known.name}. {self.known.sentence}")
-        else:
-            said += [text for text in (_hint(broken),) if text]
-        return said
+        said = [f"Not true yet: {broken.law.sentence}.", *_words(broken)]
+        return [*said, *([_hint(broken)] if _hint(broken) and not self.known else [])]
+
+    def states(self) -> list[str]:
+        """For each law: holds, BROKEN, or open (not judged while values are wrong)."""
+        wrong = any(v.law.name == "values" and not v.holds for v in self.verdicts)
+        return [
+            "holds"
+            if v.holds
+            else "open"
+            if wrong and v.law.name != "values"
+            else "BROKEN"
+            for v in self.verdicts
+        ]
 
     def __str__(self) -> str:
         """The feedback as plain text."""
         lines = [self.title()]
         if not self.unfinished and not self.passed:
-            lines += [f"  {_mark(v)} {v.law.sentence}" for v in self.verdicts]
-        return "\n".join([*lines, *(p.rstrip() for p in self.paragraphs())])
+            rows = zip(self.states(), self.verdicts, strict=True)
+            lines += [f"  {state:<6} {v.law.sentence}" for state, v in rows]
+        lines += [p.rstrip() for p in self.paragraphs()]
+        if self.known:
+            lines.append(f"{self.known.name}. {self.known.sentence}")
+        return "\n".join(lines)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
         colour = "#009E73" if self.passed else "#999" if self.unfinished else "#D55E00"
-        rows = "" if self.unfinished else "".join(map(_row, self.verdicts))
-        said = "".join(_paragraph(p) for p in self.paragraphs())
+        states = zip(self.states(), self.verdicts, strict=True)
+        rows = "" if self.unfinished else "".join(_row(s, v) for s, v in states)
+        said = "".join(_paragraph(html.escape(p)) for p in self.paragraphs())
+        if self.known:
+            name, sentence = map(html.escape, (self.known.name, self.known.sentence))
+            said += _paragraph(f"<strong>{name}.</strong> {sentence}")
+        title = f"<strong>{html.escape(self.title())}</strong>"
+        card = f'<div class="vae-edu-check" style="border-left:5px solid {colour};'
+        if not rows:
+            return f'{card}padding:.4em 1em">{title}{said}</div>'
+        opened = "" if self.passed else " open"
         return (
-            f'<div class="vae-edu-check" style="border-left:5px solid {colour};'
-            f'padding:.4em 1em;margin:.3em 0"><strong>{html.escape(self.title())}</strong>'
-            f"{said}<details{'' if self.passed else ' open'}><summary>Laws tried</summary>"
+            f'{card}padding:.4em 1em;margin:.3em 0">{title}'
+            f"{said}<details{opened}><summary>Laws tried</summary>"
             f'<ul style="list-style:none;padding-left:.5em">{rows}</ul></details></div>'
-            if rows
-            else f'<div class="vae-edu-check" style="border-left:5px solid {colour};'
-            f'padding:.4em 1em"><strong>{html.escape(self.title())}</strong>{said}</div>'
         )
 
 
-def _mark(verdict: Verdict) -> str:
-    return "holds " if verdict.holds else "BROKEN"
+_MARKS = {
+    "holds": "&#10003; holds",
+    "BROKEN": "&#10007; <strong>broken</strong>",
+    "open": "&#8943; open until the values are right",
+}
 
 
-def _row(verdict: Verdict) -> str:
-    mark = "&#10003; holds" if verdict.holds else "&#10007; <strong>broken</strong>"
-    return f"<li>{mark}: {html.escape(verdict.law.sentence)}</li>"
+def _row(state: str, verdict: Verdict) -> str:
+    return f"<li>{_MARKS[state]}: {html.escape(verdict.law.sentence)}</li>"
 
 
-def _paragraph(text: str) -> str:
-    style = "margin:.4em 0;white-space:pre-wrap"
-    return f'<p style="{style}">{html.escape(text)}</p>'
+def _paragraph(markup: str) -> str:
+    return f'<p style="margin:.4em 0;white-space:pre-wrap">{markup}</p>'
 
 
 def _words(broken: Verdict) -> list[str]:
     if broken.kind == "error":
-        return [
-            f"Your code stopped with {broken.message}",
-            broken.trace.rstrip(),
-        ]
+        return [f"Your code stopped with {broken.message}", broken.trace.rstrip()]
     return [_capital(broken.message)]
 
 
@@ -131,7 +148,7 @@ def _hint(broken: Verdict) -> str:
     return look(broken.got, broken.expected) or _THINK.get(broken.kind, "")
 
 
-class CheckFailed(AssertionError):
+class CheckFailed(AssertionError):  # noqa: N818
     """A law is broken. In a notebook it shows one line, below the card."""
 
     def _render_traceback_(self) -> list[str]:
@@ -158,9 +175,9 @@ def _from_work(answer: Any) -> bool:
 def check(answer: Any) -> None:
     """Check your answer to an exercise: `check(gaussian_kl)`.
 
-    Shows what was tried, what came out, what was expected, and the name of a known mistake.
-    Raises NotImplementedError for an unfilled exercise and an AssertionError for a wrong
-    one, so that a notebook run from top to bottom, and nbgrader, notice.
+    Shows what was tried, what came out, what was expected, and the name of a known
+    mistake. Raises NotImplementedError for an unfilled exercise and an AssertionError
+    for a wrong one, so that a notebook run from top to bottom, and nbgrader, notice.
     """
     feedback = judge(answer)
     if feedback.unfinished:

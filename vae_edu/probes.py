@@ -1,7 +1,7 @@
-"""Test functions `f` that a law hands to an exercise by name, so that they can cross a wire.
+"""Test functions `f` that a law gives to an exercise by name, so they can cross a wire.
 
-A probe is data (a kind and tensors); `function()` turns it into the function. What does not
-belong here: expected values of any exercise.
+A probe is data (a kind and tensors); `function()` turns it into the function. What does
+not belong here: expected values of any exercise.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from torch import Tensor
 class Probe:
     """A function (num_samples, latent) -> (num_samples,) named by `kind`.
 
-    kinds: "quadratic" sum_j a_j z_j^2, "sine" sum_j sin(a_j z_j), "step" sum_j a_j 1[z_j > 0]
-    (not differentiable: its result has no gradient), "constant" a_0 for every z (attached to
-    z with gradient zero), "product" a_0 z_0 z_1 ... (couples the dimensions).
-    `weight` is a tensor (latent,); where `trainable`, it is a leaf that requires a gradient,
-    as a network's weight inside f would be.
+    kinds: "quadratic" sum_j a_j z_j^2, "sine" sum_j sin(a_j z_j), "step"
+    sum_j a_j 1[z_j > 0] (not differentiable: its result has no gradient), "constant"
+    a_0 for every z (attached to z with gradient zero), "product" a_0 z_0 z_1 ...
+    (couples the dimensions). `weight` is a tensor (latent,); where `trainable`, it is a
+    leaf that requires a gradient, as a network's weight inside f would be.
     """
 
     kind: str
@@ -37,8 +37,8 @@ class Probe:
             self.shapes.append(tuple(z.shape))
             if z.dim() != 2 or z.shape[-1] != self.weight.shape[-1]:
                 raise ValueError(
-                    f"f got z of shape {tuple(z.shape)}; it takes (num_samples, latent) "
-                    f"with latent = {self.weight.shape[-1]}"
+                    f"f got z of shape {tuple(z.shape)}; it takes "
+                    f"(num_samples, latent) with latent = {self.weight.shape[-1]}"
                 )
             return body(z, self.weight)
 

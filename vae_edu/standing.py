@@ -67,7 +67,8 @@ class Progress:
         """The table as text."""
         width = max((len(r.exercise.name) for r in self.rows), default=0)
         lines = [
-            f"{r.exercise.card.number:>5}  {r.exercise.name:<{width}}  {r.state:<8}  {r.detail}"
+            f"{r.exercise.card.number:>5}  {r.exercise.name:<{width}}  "
+            f"{r.state:<8}  {r.detail}"
             for r in self.rows
         ]
         return "\n".join([*(line.rstrip() for line in lines), self.summary()])

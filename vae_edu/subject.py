@@ -1,12 +1,12 @@
 """Whose code is running: one way to ask anything that implements the exercises.
 
 A *subject* performs five things and no more: call a function, build a module, call its
-methods, read or set its state, take a vector-Jacobian product. Laws speak to subjects only,
-so they never touch an attribute of a foreign object, and the same law judges the stubs, a
-learner, the reference, a mutant, or code in another process.
+methods, read or set its state, take a vector-Jacobian product. Laws speak to subjects
+only, so they never touch an attribute of a foreign object, and the same law judges the
+stubs, a learner, the reference, a mutant, or code in another process.
 
-`Engine` is the side that holds the code; it takes and returns plain data (tensors, numbers,
-strings, lists). `Subject` is the side that asks.
+`Engine` is the side that holds the code; it takes and returns plain data (tensors,
+numbers, strings, lists). `Subject` is the side that asks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vae_edu.probes import Probe
 
 
 class SubjectError(Exception):
-    """The subject's code did not answer: it raised, hung, died or is not written yet."""
+    """The subject's code gave no answer: it raised, hung, died or is not written."""
 
     def __init__(self, kind: str, message: str, trace: str = "") -> None:
         super().__init__(message)
@@ -51,11 +51,11 @@ class Wrong:
 class Answer:
     """What came back from one request.
 
-    value: a Tensor, float, tuple of those, or `Wrong`; grads: one tensor (or None where the
-    value does not depend on it) for each tensor asked for; state_grads: the same by parameter
-    name; changed: positions of the inputs that were written to; left_grad: True where a
-    `.grad` was left behind; switched: inputs whose `requires_grad` was changed; shapes: the
-    shapes a probe function was called with.
+    value: a Tensor, float, tuple of those, or `Wrong`; grads: one tensor (or None where
+    the value does not depend on it) for each tensor asked for; state_grads: the same by
+    parameter name; changed: positions of the inputs that were written to; left_grad:
+    True where a `.grad` was left behind; switched: inputs whose `requires_grad` was
+    changed; shapes: the shapes a probe function was called with.
     """
 
     value: Any = None
@@ -115,9 +115,8 @@ class Engine:
     def _build(self, request: Request) -> Answer:
         if request.name not in self.objects:
             raise SubjectError("NameError", f"{request.name} is not defined")
-        with torch.random.fork_rng(
-            devices=[]
-        ):  # the learner's own seed stays as it was
+        # the learner's own seed stays as it was
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(request.options["seed"])
             module = self.objects[request.name](*request.args, **request.kwargs)
         if not isinstance(module, nn.Module):
@@ -177,30 +176,17 @@ class Engine:
         return answer
 
 
-_FACTORIES = set(
-    [
-        "zeros",
-        "ones",
-        "full",
-        "empty",
-        "arange",
-        "linspace",
-        "logspace",
-        "eye",
-        "tensor",
-        "rand",
-        "randn",
-    ]
-)
+_FACTORIES = {"zeros", "ones", "full", "empty", "arange", "linspace", "logspace"}
+_FACTORIES |= {"eye", "tensor", "rand", "randn"}
 _MOVES = {"cpu", "cuda", "to"}
 
 
 class OtherDevice(TorchFunctionMode):
     """Stands in for a second device where the inputs must hold real values.
 
-    The inputs are on the CPU; a tensor that code makes without saying where, or moves to a
-    device written as a string, lands on `meta`, and mixing the two raises as CPU and CUDA
-    would. As there, a tensor of zero dimensions mixes freely.
+    The inputs are on the CPU; a tensor that code makes without saying where, or moves
+    to a device written as a string, lands on `meta`, and mixing the two raises as CPU
+    and CUDA would. As there, a tensor of zero dimensions mixes freely.
     """
 
     def __torch_function__(
@@ -235,7 +221,7 @@ def _as_subject_error(error: BaseException) -> SubjectError:
 
 
 def _from_torch(error: BaseException) -> bool:
-    """Torch raises NotImplementedError of its own, for example for missing meta kernels."""
+    """Torch raises NotImplementedError of its own, as for missing meta kernels."""
     return any(
         word in str(error) for word in ("meta tensor", "aten::", "_meta", "Meta")
     )
@@ -253,7 +239,7 @@ def _prepare(value: Any, requires_grad: bool, probes: list[Probe]) -> Any:
 
 
 def normal(value: Any) -> Any:
-    """The value as plain data: exact detached tensors, floats, tuples; `Wrong` otherwise."""
+    """The value as plain data: exact detached tensors, floats, tuples; else `Wrong`."""
     if isinstance(value, Tensor):
         return _plain(value)
     if isinstance(value, float):
@@ -275,7 +261,7 @@ def _add_gradients(
     module: Any,
     cotangents: Sequence[Tensor],
 ) -> None:
-    outputs = [v for v in (value if isinstance(value, tuple) else (value,))]
+    outputs = list(value) if isinstance(value, tuple) else [value]
     answer.differentiable = [isinstance(v, Tensor) and v.requires_grad for v in outputs]
     pairs = [
         (v, c)
@@ -285,19 +271,23 @@ def _add_gradients(
     parameters = dict(module.named_parameters()) if module is not None else {}
     targets = [*leaves, *parameters.values()]
     asked = [t for t in targets if t.requires_grad]  # not a frozen parameter
-    found: dict[int, Tensor | None] = {}
-    if pairs and asked:
-        pulled = torch.autograd.grad(
-            [v for v, _ in pairs],
-            asked,
-            [c.to(v.dtype) for v, c in pairs],
-            allow_unused=True,
-        )
-        found = {id(t): g for t, g in zip(asked, pulled, strict=True)}
+    found = _pulled(pairs, asked)
     grads = [found.get(id(t)) for t in targets]
     plain: list[Tensor | None] = [None if g is None else _plain(g) for g in grads]
     answer.grads = plain[: len(leaves)]
     answer.state_grads = dict(zip(parameters, plain[len(leaves) :], strict=True))
+
+
+def _pulled(
+    pairs: Sequence[tuple[Tensor, Tensor]], asked: Sequence[Tensor]
+) -> dict[int, Tensor | None]:
+    """Gradients of outputs paired with cotangents, by the id of each tensor asked."""
+    if not pairs or not asked:
+        return {}
+    values = [v for v, _ in pairs]
+    cotangents = [c.to(v.dtype) for v, c in pairs]
+    pulled = torch.autograd.grad(values, asked, cotangents, allow_unused=True)
+    return {id(t): g for t, g in zip(asked, pulled, strict=True)}
 
 
 def _changed(request: Request, inputs: Mapping[str, Any]) -> list[str]:
@@ -347,10 +337,9 @@ class Subject:
         return self.perform(Request("call", name, args=args, kwargs=kwargs))
 
     def on_another_device(self, name: str, *args: Any) -> Any:
-        """As `call`, where code that chooses a device by itself fails; see `OtherDevice`."""
-        return self.perform(
-            Request("call", name, args=args, options={"trap": True})
-        ).value
+        """As `call`, where code that chooses a device fails; see `OtherDevice`."""
+        request = Request("call", name, args=args, options={"trap": True})
+        return self.perform(request).value
 
     def vjp(
         self,
@@ -359,7 +348,7 @@ class Subject:
         wrt: Sequence[int],
         cotangents: Sequence[Tensor],
     ) -> Answer:
-        """The value and the vector-Jacobian products with respect to `args[i]`, i in wrt."""
+        """The value, and vector-Jacobian products with respect to args[i], i in wrt."""
         names = tuple(str(i) for i in wrt)
         request = Request("call", name, args=tuple(args), wrt=names)
         request.cotangents = tuple(cotangents)
@@ -413,7 +402,7 @@ class Module:
         return self._do("method", name=method, args=args, kwargs=kwargs)
 
     def on_another_device(self, *args: Any, method: str = "") -> Any:
-        """As `call`, where code that chooses a device by itself fails; see `OtherDevice`."""
+        """As `call`, where code that chooses a device fails; see `OtherDevice`."""
         options = {"trap": True}
         return self._do("method", name=method, args=args, options=options).value
 
@@ -424,7 +413,7 @@ class Module:
         cotangents: Sequence[Tensor],
         method: str = "",
     ) -> Answer:
-        """Vector-Jacobian products for inputs (`grads`) and parameters (`state_grads`)."""
+        """Vector-Jacobian products: inputs in `grads`, parameters in `state_grads`."""
         names = tuple(str(i) for i in wrt)
         pulled = tuple(cotangents)
         return self._do(

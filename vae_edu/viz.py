@@ -1,7 +1,7 @@
 """Figures with alt text: the course's colours, `show`, and grids of images.
 
-What belongs here: drawing that several lessons share. What does not: anything that trains or
-judges.
+What belongs here: drawing that several lessons share. What does not: anything that
+trains or judges.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 class Picture:
-    """A finished figure with its alt text; a notebook shows it as an <img> that has it."""
+    """A finished figure with its alt text; a notebook shows it as an <img> with it."""
 
     def __init__(self, png: bytes, alt: str, width: int) -> None:
         self.png, self.alt, self.width = png, alt, width
@@ -49,7 +49,7 @@ def axes(
     size: tuple[float, float] = (5.0, 3.2),
     **how: Any,
 ) -> tuple[Figure, Any]:
-    """A figure and its axes; `size` is of one panel, in inches. `how` goes to subplots."""
+    """A figure and its axes; `size`: one panel, in inches; `how` goes to subplots."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")

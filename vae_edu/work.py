@@ -1,8 +1,9 @@
-"""The learner's own answers: saved from notebook cells into `work/`, used by every lesson.
+"""The learner's own answers: saved from notebooks into `work/`, used by every lesson.
 
-`work/<topic>.py` is the truth: a module with the learner's definitions, edited by `@exercise` or
-by hand. Nothing here ever discards a learner's text: what a new version replaces is kept in
-`work/backup/`. What does not belong here: judging, and anything about right or wrong.
+`work/<topic>.py` is the truth: a module with the learner's definitions, edited by
+`@exercise` or by hand. Nothing here ever discards a learner's text: what a new version
+replaces is kept in `work/backup/`. What does not belong here: judging, and anything
+about right or wrong.
 """
 
 from __future__ import annotations
@@ -33,11 +34,12 @@ from vae_edu.paths import course_root, work_dir
 
 T = TypeVar("T")
 
-HEADER = '''"""Your answers to lesson {folder}. Saved from the notebook; edit them here if you like.
-
-This file is what every later lesson uses. Earlier versions are kept in work/backup.
-"""
-'''
+HEADER = (
+    '"""Your answers to lesson {folder}. Saved from the notebook; '
+    "edit them here if you like.\n\n"
+    "This file is what every later lesson uses. "
+    'Earlier versions are kept in work/backup.\n"""\n'
+)
 _saving = True  # switched off where a judge runs a learner's cells
 
 
@@ -52,12 +54,12 @@ def work_file(topic: str) -> Path:
     return work_dir() / f"{topic}.py"
 
 
-# --- from a cell to work/ ------------------------------------------------------------------
+# --- from a cell to work/ -------------------------------------------------------------
 
 
 def exercise(obj: T) -> T:
-    """Decorate your answer in a notebook: it is checked against the stub's name and signature,
-    saved to `work/`, and used by every later lesson.
+    """Decorate your answer in a notebook: it is checked against the stub's name and
+    signature, saved to `work/`, and used by every later lesson.
 
     An unfilled stub never replaces a saved answer: the saved one is returned instead.
     Raises CourseError where the name or the signature is not the stub's.
@@ -72,8 +74,8 @@ def exercise(obj: T) -> T:
     source = _definition_source(frame, entry.name)
     if source is None:
         _say(
-            f"The text of {entry.name} could not be read here, so it was not saved. Put it "
-            f"into work/{entry.topic}.py yourself to keep it."
+            f"The text of {entry.name} could not be read here, so it was not saved. "
+            f"Put it into work/{entry.topic}.py yourself to keep it."
         )
         return obj
     if is_unfilled(source):
@@ -106,8 +108,8 @@ def _expect_signature(obj: Any, stub: Any, name: str) -> None:
         if _parameters(own) != _parameters(expected):
             raise CourseError(
                 f"{where} has the signature {inspect.signature(own)}; "
-                f"expected {inspect.signature(expected)}. Later lessons call it that way: "
-                "keep the names, their order and the defaults."
+                f"expected {inspect.signature(expected)}. Later lessons call it that "
+                "way: keep the names, their order and the defaults."
             )
 
 
@@ -151,7 +153,7 @@ def _text(lines: list[str], node: ast.FunctionDef | ast.ClassDef) -> str:
 
 
 def is_unfilled(source: str) -> bool:
-    """True where every function of a definition still only raises NotImplementedError."""
+    """True where all functions of a definition still only raise NotImplementedError."""
     functions = [
         n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef)
     ]
@@ -163,7 +165,7 @@ def _only_raises(function: ast.FunctionDef) -> bool:
     return (
         len(body) == 1
         and isinstance(body[0], ast.Raise)
-        and ("NotImplementedError" in ast.dump(body[0]))
+        and "NotImplementedError" in ast.dump(body[0])
     )
 
 
@@ -177,11 +179,9 @@ def _saved_or(obj: T, entry: catalogue.Exercise) -> T:
     saved = getattr(module, entry.name)
     if saved is module.__stubs__[entry.name]:
         return obj
-    whose = (
-        "the reference (borrowed)"
-        if entry.topic in borrowed()
-        else (f"your saved answer from work/{entry.topic}.py")
-    )
+    whose = f"your saved answer from work/{entry.topic}.py"
+    if entry.topic in borrowed():
+        whose = "the reference (borrowed)"
     _say(f"This cell is not filled in; {entry.name} is {whose}.")
     return saved
 
@@ -195,18 +195,14 @@ def _save(
         old = definition_in(current, entry.name)
     except SyntaxError as error:
         _say(
-            f"work/{entry.topic}.py does not parse (line {error.lineno}: {error.msg}), so "
-            f"{entry.name} was not saved. Mend that line and run this cell again."
+            f"work/{entry.topic}.py does not parse (line {error.lineno}: {error.msg}), "
+            f"so {entry.name} was not saved. Mend that line and run this cell again."
         )
         return obj
-    last = _state(entry.topic).get(entry.name)
-    if old is not None and old != source and last == source:
-        _say(
-            f"work/{entry.topic}.py was edited since this cell was last saved: {entry.name} "
-            "is the version from the file. To go back to this cell's, change the cell."
-        )
-        return _saved_or(obj, entry)
     if old is not None and old != source:
+        if _state(entry.topic).get(entry.name) == source:
+            _say_edited(entry)
+            return _saved_or(obj, entry)
         _back_up(path, entry)
     if old != source:
         _write(path, _with_definition(current, entry, source, scope))
@@ -216,12 +212,20 @@ def _save(
     return obj
 
 
+def _say_edited(entry: catalogue.Exercise) -> None:
+    _say(
+        f"work/{entry.topic}.py was edited since this cell was last saved: "
+        f"{entry.name} is the version from the file. To go back to this cell's, change "
+        "the cell."
+    )
+
+
 def _read(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 def definition_in(source: str, name: str) -> str | None:
-    """The text of a top-level definition, without decorators; None where there is none."""
+    """The text of a top-level definition, undecorated; None where there is none."""
     node = _node_in(source, name)
     return None if node is None else _text(source.splitlines(keepends=True), node)
 
@@ -274,7 +278,7 @@ def _add_imports(text: str, imports: list[str]) -> str:
 def _needed(
     source: str, topic: str, scope: Mapping[str, Any]
 ) -> tuple[list[str], dict[str, str]]:
-    """Imports and helpers without which the definition would not run in another process."""
+    """Imports and helpers without which a definition would not run elsewhere."""
     imports: list[str] = []
     helpers: dict[str, str] = {}
     waiting = [source]
@@ -297,7 +301,7 @@ def _global_names(source: str) -> list[str]:
 
 
 def _names_of(code: types.CodeType) -> Iterator[str]:
-    """Names that code looks up as globals; attributes (the `where` of torch.where) are none."""
+    """Names that code looks up as globals; attributes (torch.where) are none."""
     for step in dis.get_instructions(code):
         if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
             yield step.argval
@@ -312,10 +316,8 @@ def _origin(name: str, value: Any, topic: str) -> tuple[str, str]:
         return _import_line(value.__name__, name), ""
     known = {e.name: e.topic for e in catalogue.all_exercises()}
     if name in known:
-        same = known[name] == topic
-        return (
-            "" if same else f"from vae_edu.exercises.{known[name]} import {name}"
-        ), ""
+        line = f"from vae_edu.exercises.{known[name]} import {name}"
+        return "" if known[name] == topic else line, ""
     home = sys.modules.get(str(getattr(value, "__module__", None)))
     if home and home.__name__ != "__main__" and getattr(home, name, None) is value:
         return f"from {home.__name__} import {name}", ""
@@ -324,8 +326,8 @@ def _origin(name: str, value: Any, topic: str) -> tuple[str, str]:
     if isinstance(value, int | float | str | bool):
         return f"{name} = {value!r}", ""
     _say(
-        f"Your answer uses {name!r}, a {type(value).__name__} that only this notebook knows; "
-        "other lessons will not find it. Define it inside your function."
+        f"Your answer uses {name!r}, a {type(value).__name__} that only this notebook "
+        "knows; other lessons will not find it. Define it inside your function."
     )
     return "", ""
 
@@ -334,9 +336,9 @@ def _import_line(module: str, name: str) -> str:
     parent, _, last = module.rpartition(".")
     if module == name:
         return f"import {module}"
-    return (
-        f"from {parent} import {name}" if last == name else f"import {module} as {name}"
-    )
+    if last == name:
+        return f"from {parent} import {name}"
+    return f"import {module} as {name}"
 
 
 def _helper_source(name: str, value: Any) -> str:
@@ -347,7 +349,7 @@ def _helper_source(name: str, value: Any) -> str:
     return (definition_in("".join(lines), name) or "") if lines else ""
 
 
-# --- files -----------------------------------------------------------------------------------
+# --- files ----------------------------------------------------------------------------
 
 
 def _write(path: Path, text: str) -> None:
@@ -402,11 +404,11 @@ def remember_borrowed(topics: list[str]) -> None:
     _write(_state_path(), json.dumps(state, indent=1))
 
 
-# --- from work/ to every later lesson --------------------------------------------------------
+# --- from work/ to every later lesson -------------------------------------------------
 
 
 def resolve(namespace: dict[str, Any]) -> None:
-    """Called at the end of a stub module: the learner's answers take the stubs' places."""
+    """End a stub module: the learner's answers take the stubs' places."""
     topic = namespace["__name__"].rpartition(".")[2]
     names = [e.name for e in catalogue.exercises_of(topic)]
     namespace["__stubs__"] = {n: namespace[n] for n in names}
@@ -426,22 +428,24 @@ def current_answers(topic: str) -> dict[str, Any]:
             module = load_module(f"vae_edu_work.{topic}", _read(path), str(path))
         except Exception as error:
             warnings.warn(
-                f"work/{topic}.py does not run ({type(error).__name__}: {error}). Mend it, "
-                "or run the notebook's cells again; until then its exercises count as "
-                "unfilled.",
+                f"work/{topic}.py does not run ({type(error).__name__}: {error}). "
+                "Mend it, or run the notebook's cells again; until then its exercises "
+                "count as unfilled.",
                 stacklevel=2,
             )
             return answers
-        own = {
-            e.name: getattr(module, e.name, None) for e in catalogue.exercises_of(topic)
-        }
-        sources = {n: definition_in(_read(path), n) for n in own}
-        answers |= {
-            n: v
-            for n, v in own.items()
-            if v is not None and not is_unfilled(sources[n] or "pass")
-        }
+        answers |= _filled_in(topic, module, _read(path))
     return answers
+
+
+def _filled_in(topic: str, module: types.ModuleType, source: str) -> dict[str, Any]:
+    filled = {}
+    for entry in catalogue.exercises_of(topic):
+        own = getattr(module, entry.name, None)
+        text = definition_in(source, entry.name) or "pass"
+        if own is not None and not is_unfilled(text):
+            filled[entry.name] = own
+    return filled
 
 
 def load_module(name: str, source: str, filename: str) -> types.ModuleType:
@@ -468,7 +472,7 @@ def refresh(topic: str) -> None:
         setattr(module, name, answer)
 
 
-# --- the reference, for who is stuck ---------------------------------------------------------
+# --- the reference, for who is stuck --------------------------------------------------
 
 
 def reference_file(topic: str) -> Path:
@@ -487,7 +491,8 @@ def _reference_module(path: Path) -> types.ModuleType:
     if not path.exists():
         raise CourseError(
             f"This copy of the course has no reference answers ({path.parent.name}/"
-            f"{path.name} is not here). Ask your instructor for them, or use a full checkout."
+            f"{path.name} is not here). Ask your instructor for them, or use a full "
+            "checkout."
         )
     topic = path.parent.name.partition("_")[2]
     return load_on_reference(f"vae_edu_reference.{topic}", _read(path), str(path))
@@ -503,7 +508,7 @@ def load_on_reference(name: str, source: str, filename: str) -> types.ModuleType
 
 @contextmanager
 def exercises_replaced(modules: Mapping[str, types.ModuleType]) -> Iterator[None]:
-    """While this lasts, `from vae_edu.exercises.<topic> import ...` finds these modules."""
+    """While this lasts, imports of `vae_edu.exercises.<topic>` find these modules."""
     names = {f"vae_edu.exercises.{topic}": module for topic, module in modules.items()}
     before = {name: sys.modules.get(name) for name in names}
     sys.modules.update(names)
@@ -528,8 +533,9 @@ def use_reference(lesson: str) -> None:
     remember_borrowed([*{*borrowed(), topic}])
     _renew(topic)
     _say(
-        f"Borrowed the reference for {catalogue.folder_of(topic)}, wherever you have no answer "
-        "of your own. Come back to it: filling in a cell replaces what you borrowed."
+        f"Borrowed the reference for {catalogue.folder_of(topic)}, wherever you have "
+        "no answer of your own. Come back to it: filling in a cell replaces what you "
+        "borrowed."
     )
 
 

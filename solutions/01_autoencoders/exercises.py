@@ -1,4 +1,4 @@
-"""Lesson 01, reference answers: squared error, PCA as an autoencoder, and a deep one."""
+"""Lesson 01, reference answers: squared error, PCA as an autoencoder, a deep one."""
 
 import torch
 from torch import Tensor, nn

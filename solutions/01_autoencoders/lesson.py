@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from vae_edu import check, data, exercise, viz
 
-torch.manual_seed(0)
+_ = torch.manual_seed(0)
 # %% [markdown]
 # ## 1 · Images as points
 #
@@ -200,15 +200,15 @@ lost = torch.stack([variances[k:].sum() for k in counts])
 figure, panel = viz.axes()
 viz.beside(panel, counts, torch.stack(errors), lost, ("components k", "mean squared error per image"))
 viz.show(figure, "The mean error of your PCA reconstructions for 1 to 50 components, as markers on the line of the sums of the variances left out; both fall steeply, then flatten.")
-# %% [markdown]
-# Your errors lie on the sums of the variances left out: two computations that share no step. Around 5 (on the 8×8 digits) to 10
-# (on MNIST) numbers carry half of the variance. Two numbers carry little, as the picture shows.
 # %%
 rows = [test[:12], *(pca_reconstruction(test[:12], mean, components[:k]) for k in (2, 10, 30))]
 figure, panel = viz.axes(size=(8, 2.9))
 viz.image_grid(panel, torch.cat(rows).clamp(0, 1), raw.shape, columns=12)
 viz.show(figure, "Four rows of twelve test images: the originals, and their PCA reconstructions with 2, 10 and 30 components. With 2 they are blurred mixtures, with 30 clearly readable.")
 # %% [markdown]
+# Your errors lie on the sums of the variances left out: two computations that share no step. Between 5 (8×8 digits) and 10
+# (MNIST) numbers carry half of the variance. Two numbers carry little: in the second row, most digits cannot be told apart.
+#
 # ## 5 · A linear autoencoder finds the same subspace
 #
 # Drop the promise of orthonormal rows. Let the encoder be any matrix, $z = A (x - m)$, and the decoder any other,
@@ -348,7 +348,6 @@ for name, x in (("training", images), ("test", test)):
     pca = squared_error(x, pca_reconstruction(x, mean, components[:2])).mean()
     deep = squared_error(x, trained()(x)[0]).mean()
     print(f"{name:9} error per image: PCA {pca:6.2f}   yours {deep:6.2f}   ratio {deep / pca:.2f}")
-# %%
 x = test[:12]
 rows = [x, pca_reconstruction(x, mean, components[:2]), trained()(x)[0]]
 figure, panel = viz.axes(size=(8, 2.2))

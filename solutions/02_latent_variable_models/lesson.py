@@ -317,8 +317,8 @@ panel.legend(frameon=False)
 viz.show(figure, "log p(x) against K: rising on the fit's images, best near 20 on new ones")
 
 # %% [markdown]
-# On 150 images per fit expect about $-11$ nats with no latent and $+6$ at $K \approx 20$ on scikit-learn's
-# digits ($-2$ and $+35$ on MNIST; another noise seed moves these by 0.3). A log-density may be positive:
+# Expect on new images about $-12$ nats without latents and $+6$ at $K \approx 20$ on scikit-learn's digits ($-1.5$ and
+# $+35.5$ on MNIST); another seed of the noise moves them by up to 1. A log-density may be positive:
 # densities, unlike probabilities, can exceed 1. The gap between the curves is overfitting, **seen in nats, on
 # new data, without drawing a single sample**. That is what an evidence is good for.
 #
@@ -571,7 +571,7 @@ viz.show(figure, "The error falls below -100 nats by d = 40; more samples only d
 # $d = 50$: a factor of $10^{50}$. No error is raised. $\hat p$ is still unbiased, but its mean now lives from a sample so rare
 # that nobody will ever draw it. In the picture (30 repetitions each, bars of one standard deviation) the fall begins some three dimensions later
 # for a hundred times the samples, as $3.7^d$ predicts: $\log 100 / \log 3.7 = 3.5$. The bars are much shorter than the
-# errors: whoever trusts the spread is wrong by ten of its lengths.
+# errors: at $d = 40$ an error is five to ten of its bars long.
 #
 # The reason can be drawn. Prior samples lie all over latent space; only those that explain this one $x$
 # contribute, and the region where they lie, the posterior, is a fraction of the prior that shrinks
@@ -767,7 +767,7 @@ for name, m, s in (("prior", zero, zero + 1), ("one peak", zero + 2.07, zero + 0
 # - A latent variable model is a story, $z \sim p(z)$, $x \sim p(x \mid z)$; the evidence sums over all $z$: (2).
 # - The linear-Gaussian model has it in closed form, $C = WW^\top + \sigma^2 I$: (5); its posterior is Gaussian: (8).
 # - Averaging over the prior is unbiased (10); the log of the average is biased downwards, by $\rho/2S$: (13).
-# - $1 + \rho$ grows exponentially with the dimension (15); the spread over repetitions shows a tenth of the error.
+# - $1 + \rho$ grows exponentially with the dimension (15); the spread over repetitions shows a fraction of the error.
 # - Importance sampling moves the samples to where they count (16). The posterior is the one proposal without variance: (18).
 #
 # ## What to read next

@@ -1,4 +1,4 @@
-"""No mutation of a reference answer survives the laws, but those shown to be equivalent."""
+"""No mutation of a reference answer survives the laws, but those shown equivalent."""
 
 from __future__ import annotations
 

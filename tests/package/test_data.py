@@ -401,9 +401,8 @@ def test_digits_split_is_fixed_disjoint_and_whole():
     grey, labels = load_digits(return_X_y=True)
     whole = torch.cat([train, test]).double() * 16 / 255
     original = torch.from_numpy(grey)
-    assert torch.equal(
-        whole.round().unique(dim=0), original.round().unique(dim=0)
-    )  # each image once, since the originals are all different
+    # each image once, since the originals are all different
+    assert torch.equal(whole.round().unique(dim=0), original.round().unique(dim=0))
     assert torch.cat([train_labels, test_labels]).sum() == labels.sum()
     assert test_labels[:10].tolist() == [2, 8, 2, 6, 6, 7, 1, 9, 8, 5]
     assert torch.bincount(test_labels).min() > 20

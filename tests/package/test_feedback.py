@@ -1,4 +1,4 @@
-"""`check`: each kind of mistake gets its own kind words, and nothing gives the answer away."""
+"""`check`: each kind of mistake gets its own words, and none gives the answer away."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_html_is_escaped():
 
 
 def test_something_that_is_no_exercise_is_refused_with_the_nearest_name():
-    with pytest.raises(CourseError, match="no exercise called .array"):
+    with pytest.raises(CourseError, match="no exercise called 'array'"):
         check(np.array)
     with pytest.raises(CourseError, match="Did you mean 'gaussian_kl'"):
         check("gausian_kl")

@@ -1,1 +1,1 @@
-"""The author's side: from a lesson's sources to notebooks, stubs and recorded numbers."""
+"""The author's side: from a lesson's sources to notebooks, stubs, recorded numbers."""

@@ -1,7 +1,8 @@
 """`vae-edu build`: every built file of the course, from the authored ones.
 
 Built: `vae_edu/exercises/*.py`, `vae_edu/checks/recorded/*.json`, `solutions/*/*.ipynb`
-(executed) and `notebooks/*/*.ipynb`. Building into an empty folder gives the same bytes.
+(executed) and `notebooks/*/*.ipynb`. Building into an empty folder gives the same
+bytes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Before a built notebook replaces one that a learner has worked in, the old one is kept."""
+"""Keeps a notebook that a learner has worked in, before a built one replaces it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STUBS = ("raise NotImplementedError", "YOUR ANSWER HERE")
 
 
 def keep(path: Path) -> Path | None:
-    """Copy a notebook that was worked in to `work/backup/notebooks`; where to, or None."""
+    """Copy a worked-in notebook to `work/backup/notebooks`; where to, or None."""
     if not path.exists() or not worked_in(path):
         return None
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S-%f")

@@ -101,8 +101,9 @@ def _card(exercise: Exercise) -> str:
     card = exercise.card
     points = f"{card.points} point{'s' * (card.points != 1)}"
     return (
-        f"**Exercise {card.number}** · `{exercise.name}` · about {card.minutes} minutes · "
-        f"{points}  \n*Difficulty:* {card.difficulty}. *Needed for:* {card.needed_for}."
+        f"**Exercise {card.number}** · `{exercise.name}` · about {card.minutes} "
+        f"minutes · {points}  \n"
+        f"*Difficulty:* {card.difficulty}. *Needed for:* {card.needed_for}."
     )
 
 
@@ -111,12 +112,8 @@ def _grading(cell: NotebookNode, known: Context, grade_id: str, **flags: Any) ->
         raise CourseError(f"{known.folder.name}: {grade_id} occurs twice")
     known.used.add(grade_id)
     base = {"grade": False, "locked": False, "solution": False, "task": False}
-    cell.metadata["nbgrader"] = {
-        **base,
-        "schema_version": 3,
-        "grade_id": grade_id,
-        **flags,
-    }
+    named = {"schema_version": 3, "grade_id": grade_id}
+    cell.metadata["nbgrader"] = {**base, **named, **flags}
 
 
 def _number(cells: list[NotebookNode]) -> None:
@@ -128,7 +125,7 @@ def _number(cells: list[NotebookNode]) -> None:
 
 
 def released(book: NotebookNode, config: Any) -> NotebookNode:
-    """The learner's notebook, by nbgrader's own preprocessors (all but the database's)."""
+    """The learner's notebook, by nbgrader's preprocessors (all but the database's)."""
     from nbgrader import preprocessors as steps
 
     resources: dict[str, Any] = {}

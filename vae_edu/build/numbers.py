@@ -1,6 +1,7 @@
 """The recorded numbers of a lesson: true values from oracles, fingerprints of mistakes.
 
-Reads the instructor's side (`tests/hidden`, `tests/mutants`); what it writes holds no code.
+Reads the instructor's side (`tests/hidden`, `tests/mutants`); what it writes holds no
+code.
 """
 
 from __future__ import annotations
@@ -41,9 +42,7 @@ def _truths(topic: str, exercise: str) -> dict[str, Any]:
 def _said(law: Law, reference: Subject, oracle: OracleTruth) -> list[Any]:
     recording = RecordingTruth(oracle)
     draw = Draw(f"{PUBLIC_SEED}/{law.exercise}/{law.name}")
-    law.body(
-        reference, recording, draw
-    )  # a broken law here is an error of the author's
+    law.body(reference, recording, draw)  # one broken here is the author's error
     return recording.said
 
 

@@ -1,4 +1,4 @@
-"""From `exercises.py`, the one truth: stubs for the package, solution cells for notebooks."""
+"""From `exercises.py`, the one truth: stubs to import, solution cells for notebooks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Definition:
 
 
 def definitions(source: str) -> list[Definition]:
-    """The declared exercises of a module, in order. Undeclared definitions are an error."""
+    """The declared exercises of a module, in order; undeclared ones are an error."""
     lines = source.splitlines(keepends=True)
     found = []
     for node in ast.parse(source).body:
@@ -33,8 +33,8 @@ def definitions(source: str) -> list[Definition]:
             continue
         if not node.decorator_list:
             raise CourseError(
-                f"{node.name} in exercises.py is not declared: its text would be lost in the "
-                "stubs. Put helpers inside the exercise."
+                f"{node.name} in exercises.py is not declared: its text would be lost "
+                "in the stubs. Put helpers inside the exercise."
             )
         first = node.decorator_list[0].lineno - 1
         declaration = "".join(lines[first : node.lineno - 1])
@@ -69,8 +69,10 @@ def stub_module(source: str, topic: str) -> str:
         message = f"Exercise {number}: fill it in in notebooks/{folder}"
         parts.append(item.declaration + stubbed(item.text, message).rstrip("\n") + "\n")
     doc = (
-        f'"""Lesson {folder[:2]}: the stubs of its exercises, built from the instructor\'s '
-        'source.\n\nYour own answers, in work/, take their places when this is imported.\n"""\n'
+        f'"""Lesson {folder[:2]}: the stubs of its exercises, '
+        "built from the instructor's source.\n\n"
+        "Your own answers, in work/, take their places when this is imported.\n"
+        '"""\n'
     )
     body = "\n\n".join(["\n" + p for p in parts])
     return f"{doc}\n{_imports(source)}{body}\n\nresolve(globals())\n"

@@ -1,1 +1,1 @@
-"""What a check tries, how it compares, and what it says: laws, inputs, recorded numbers."""
+"""What a check tries, how it compares, what it says: laws, inputs, recorded numbers."""

@@ -1,6 +1,7 @@
 """Informative random inputs, the same on every platform for the same seed.
 
-Drawn with Python's own generator, whose stream is fixed by its documentation; torch's is not.
+Drawn with Python's own generator, whose stream is fixed by its documentation; torch's
+is not.
 """
 
 from __future__ import annotations

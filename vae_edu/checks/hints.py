@@ -1,6 +1,7 @@
 """What a wrong value looks like, said in a sentence: a sign, a factor, a sum, a mean.
 
-Used where no known mistake matches. What does not belong here: anything about one exercise.
+Used where no known mistake matches. What does not belong here: anything about one
+exercise.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _FACTORS = {
 
 
 def look(got: Any, expected: Any) -> str:
-    """A sentence on how `got` differs from `expected`; empty where nothing stands out."""
+    """A sentence on how `got` differs from `expected`; "" where nothing stands out."""
     if not isinstance(got, Tensor) or not isinstance(expected, Tensor):
         return ""
     g, e = got.to(torch.float64), expected.to(torch.float64)
@@ -36,8 +37,8 @@ def look(got: Any, expected: Any) -> str:
 def _shapes(g: Tensor, e: Tensor) -> str:
     if g.dim() == 0 and e.dim() > 0:
         return (
-            "One number came out where one value per example was asked for: a sum or mean "
-            "without `dim` reduces the batch too."
+            "One number came out where one value per example was asked for: a sum or "
+            "mean without `dim` reduces the batch too."
         )
     if g.dim() == e.dim() + 1:
         return (
@@ -58,8 +59,9 @@ def _values(g: Tensor, e: Tensor) -> str:
         return "It is " + _factor(float(ratio.flatten()[0])) + "."
     if _constant(difference) and difference.numel() > 1:
         return (
-            f"It differs from the expected value by the same amount everywhere, "
-            f"{float(difference.flatten()[0]):.4g}: a constant term is missing or too many."
+            "It differs from the expected value by the same amount everywhere, "
+            f"{float(difference.flatten()[0]):.4g}: a constant term is missing or too "
+            "many."
         )
     return ""
 

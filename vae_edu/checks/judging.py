@@ -1,4 +1,4 @@
-"""Runs laws on a subject and says what came out: verdicts, and the name of a known mistake."""
+"""Runs laws on a subject; says what came out: verdicts, and a known mistake's name."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def laws_of(topic: str) -> Laws:
 
 
 def run_law(law: Law, subject: Subject, truth: Truth, seed: str) -> Verdict:
-    """Try one law. Whatever happens is a verdict: a law holds only if it ran to its end."""
+    """Try one law; all outcomes are verdicts: it holds only if it ran to its end."""
     witness = Witness(subject)
     draw = Draw(f"{seed}/{law.exercise}/{law.name}")
     try:
@@ -92,7 +92,7 @@ def misconception(
 def _matching(
     rows: Iterable[dict[str, Any]], broken: dict[str, list[Any]]
 ) -> Iterator[dict[str, Any]]:
-    """Rows that agree in every broken law first, then those that agree in the first one."""
+    """Rows that agree in every broken law, then those that agree in the first one."""
     rows = list(rows)
     for row in rows:
         same = row["laws"].keys() == broken.keys()
@@ -100,9 +100,8 @@ def _matching(
             yield row
     first = next(iter(broken))
     for row in rows:
-        if next(iter(row["laws"])) == first and alike(
-            broken[first], row["laws"][first]
-        ):
+        laws = row["laws"]
+        if next(iter(laws)) == first and alike(broken[first], laws[first]):
             yield row
 
 

@@ -1,8 +1,9 @@
 """What a law is, how two values are compared, and where the true values come from.
 
-A law is a function of (subject, truth, draw) that raises `Broken` with words for the learner.
-`truth(name, *args)` gives the expected value: from a recorded table in a learner's copy (numbers
-only, no code), from an independent oracle on the instructor's side.
+A law is a function of (subject, truth, draw) that raises `Broken` with words for the
+learner. `truth(name, *args)` gives the expected value: from a recorded table in a
+learner's copy (numbers only, no code), from an independent oracle on the instructor's
+side.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ LOOSE = 1e-6  # where a law is about something else than the last digits
 FLOAT32 = 64 * torch.finfo(torch.float32).eps
 
 
-class Broken(Exception):
+class Broken(Exception):  # noqa: N818
     """A law does not hold. `kind` says how, the message says it to the learner."""
 
     def __init__(
@@ -57,8 +58,8 @@ LawBody = Callable[[Subject, Truth, Draw], None]
 class Law:
     """One law about one exercise.
 
-    name: short, one word or two; sentence: what it says, read as "... holds" by a learner;
-    weight: its share of the score; alone: it counts even where the values are wrong.
+    name: short, one word or two; sentence: what it says, read as "... holds" by a
+    learner; weight: its share of the score; hidden: not among those a learner can run.
     """
 
     exercise: str
@@ -78,9 +79,7 @@ class Laws:
 
     def add(self, law: Law) -> None:
         """Append a law; two of one exercise never share a name."""
-        if any(
-            (law.exercise, law.name) == (old.exercise, old.name) for old in self.laws
-        ):
+        if any(old.name == law.name for old in self.of(law.exercise)):
             raise ValueError(f"{law.exercise} has two laws called {law.name!r}")
         self.laws.append(law)
 
@@ -131,8 +130,8 @@ def compare(
 ) -> None:
     """Raise `Broken` unless `got` is `expected` within rtol · max(scale, |expected|).
 
-    Types, number of parts and shapes are compared exactly; the dtype where one is given.
-    Infinities must agree; a NaN is never right.
+    Types, number of parts and shapes are compared exactly; the dtype where one is
+    given. Infinities must agree; a NaN is never right.
     """
     if isinstance(expected, tuple):
         _compare_tuple(got, expected, scale=scale, rtol=rtol, what=what, dtype=dtype)
@@ -142,18 +141,12 @@ def compare(
         return
     _expect_tensor(got, expected, what)
     if dtype is not None and got.dtype != dtype:
-        raise Broken(
-            f"{what} has dtype {_dtype(got.dtype)} for inputs of {_dtype(dtype)}; the dtype "
-            "should follow the inputs.",
-            "dtype",
-            got,
-            expected,
-        )
+        raise _other_dtype(got, expected, what, f" for inputs of {_dtype(dtype)}")
     _compare_values(got, expected, scale, rtol, what)
 
 
 def expect_like(got: Any, expected: Any, what: str) -> None:
-    """Raise `Broken` unless types, number of parts and shapes agree; values may differ."""
+    """Raise `Broken` unless types, counts of parts and shapes agree; values may differ."""
     if not isinstance(expected, tuple):
         _expect_tensor(got, expected, what)
         return
@@ -170,6 +163,12 @@ def expect_like(got: Any, expected: Any, what: str) -> None:
 
 def _dtype(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
+
+
+def _other_dtype(got: Any, expected: Any, what: str, inputs: str = "") -> Broken:
+    words = f"{what} has dtype {_dtype(got.dtype)}{inputs}"
+    advice = "the dtype should follow the inputs."
+    return Broken(f"{words}; {advice}", "dtype", got, expected)
 
 
 def _compare_tuple(
@@ -222,12 +221,7 @@ def _expect_tensor(got: Any, expected: Tensor, what: str) -> None:
     if got.device != expected.device:
         raise Broken(f"{what} is not where the inputs are.", "device")
     if not got.is_floating_point():
-        raise Broken(
-            f"{what} has dtype {_dtype(got.dtype)}; the dtype should follow the inputs.",
-            "dtype",
-            got,
-            expected,
-        )
+        raise _other_dtype(got, expected, what)
 
 
 def _compare_values(

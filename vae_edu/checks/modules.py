@@ -157,9 +157,8 @@ class Weights:
         made = {}
         for name, old in self.parameters.items():
             fan = max(1.0, old.numel() / max(1, max(old.shape, default=1)))
-            made[name] = draw.normal(*old.shape, scale=1.2 / math.sqrt(fan)).to(
-                old.dtype
-            )
+            drawn = draw.normal(*old.shape, scale=1.2 / math.sqrt(fan))
+            made[name] = drawn.to(old.dtype)
         return made
 
 
@@ -221,10 +220,8 @@ def _shapes(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
             args = [a.float() for a in method.inputs(draw, sizes)]
             value = _called(cases, module, method, args, sizes)
             if not all(bool(torch.isfinite(v).all()) for v in _parts(value)):
-                words = (
-                    f"{cases.tried(sizes, method)} is not finite: {describe(value)}."
-                )
-                raise Broken(words, "overflow")
+                words = f"is not finite: {describe(value)}."
+                raise Broken(f"{cases.tried(sizes, method)} {words}", "overflow")
 
 
 def _keywords(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
@@ -246,9 +243,8 @@ def _rows(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
         args = method.inputs(draw, sizes)
         whole = _called(cases, module, method, args, sizes)
         for row in range(sizes["batch"]):
-            alone = module.call(
-                *_one(args, method.takes.values(), row), method=method.name
-            )
+            single = _one(args, method.takes.values(), row)
+            alone = module.call(*single, method=method.name)
             expected = _one(_parts(whole), method.parts, row)
             what = f"row {row} alone, beside the batch in {cases.tried(sizes, method)},"
             _agree(_parts(alone), expected, what)
@@ -298,8 +294,7 @@ def _untouched(method: Method, what: str, changed: Sequence[str]) -> None:
         names = ", ".join(list(method.takes)[int(i)] for i in changed)
         raise Broken(
             f"{what} wrote into its input {names}. Methods that end in _, "
-            "inplace=True and "
-            "item assignment write in place.",
+            "inplace=True and item assignment write in place.",
             "mutated",
         )
 
@@ -346,8 +341,7 @@ def _same_slope(grad: Tensor | None, way: Tensor, slope: float, what: str) -> No
     if grad is None and abs(slope) > NEAR:
         raise Broken(
             f"The gradient of {what} is missing, though the result depends on it: "
-            "look for "
-            "detach, .data, torch.no_grad or requires_grad_(False).",
+            "look for detach, .data, torch.no_grad or requires_grad_(False).",
             "gradient",
         )
     claimed = 0.0 if grad is None else float((grad.to(torch.float64) * way).sum())
@@ -355,8 +349,8 @@ def _same_slope(grad: Tensor | None, way: Tensor, slope: float, what: str) -> No
         raise Broken(
             f"The gradient of {what} is wrong: along one direction autograd says "
             f"{claimed:.6g}, the results themselves change by {slope:.6g} per unit. "
-            "A part "
-            "of the path back is cut (a detach between two layers, a returned copy).",
+            "A part of the path back is cut (a detach between two layers, a returned "
+            "copy).",
             "gradient",
         )
 
@@ -394,8 +388,7 @@ def _every_parameter(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
     if idle:
         raise Broken(
             f"The parameter {idle[0]} of {cases.tried(sizes)} gets no gradient from "
-            "any "
-            "method: a layer that is made and never used, or one that is frozen.",
+            "any method: a layer that is made and never used, or one that is frozen.",
             "gradient",
         )
 
@@ -414,16 +407,14 @@ def _curved(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
     flat = []
     for method in map(cases.method, cases.curved):
         for place in range(len(method.parts)):
-            tries = (
-                _bends(cases, subject, draw, method, place, sizes) for _ in range(3)
-            )
-            flat += [] if any(tries) else [cases.tried(sizes, method)]
+            bends = partial(_bends, cases, subject, draw, method, place, sizes)
+            if not any(bends() for _ in range(3)):
+                flat.append(cases.tried(sizes, method))
     if flat:
         raise Broken(
             f"{flat[0]} is a linear map of its input, perhaps with something "
-            "elementwise at "
-            "the end. Without a nonlinearity between two layers they are worth one "
-            "layer.",
+            "elementwise at the end. Without a nonlinearity between two layers they "
+            "are worth one layer.",
             "value",
         )
 
@@ -480,7 +471,7 @@ def _state(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
         _agree(
             other.call(*args, method=method.name),
             _called(cases, one, method, args, sizes),
-            f"after load_state_dict with another instance's state_dict, "
+            "after load_state_dict with another instance's state_dict, "
             f"{cases.tried(sizes, method)}",
         )
 
@@ -501,10 +492,8 @@ def _own_weights(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
         if reached and all(_equal(mine[n], others[n]) for n in reached):
             raise Broken(
                 f"{cases.tried(sizes, method)}: two instances start with the same "
-                "weights. "
-                "Initial weights are random: constants make all hidden units the "
-                "same, and "
-                "a seed set inside takes the choice from the caller.",
+                "weights. Initial weights are random: constants make all hidden units "
+                "the same, and a seed set inside takes the choice from the caller.",
                 "value",
             )
     renew(other, draw)
@@ -512,8 +501,7 @@ def _own_weights(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
     if any(not _equal(mine[n], after[n]) for n in mine):
         raise Broken(
             f"Two instances of {cases.exercise} share their weights: changing one "
-            "changes "
-            "the other. Layers are made in __init__, anew for each instance.",
+            "changes the other. Layers are made in __init__, anew for each instance.",
             "value",
         )
 
@@ -524,9 +512,8 @@ def _dtype(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
     renew(module, draw)
     for method in cases.methods:
         args = method.inputs(draw, sizes)
-        low = module.to(dtype="float32").call(
-            *map(Tensor.float, args), method=method.name
-        )
+        single = [a.float() for a in args]
+        low = module.to(dtype="float32").call(*single, method=method.name)
         _expect_dtype(cases, sizes, method, low, torch.float32)
         high = module.to(dtype="float64").call(*args, method=method.name)
         _expect_dtype(cases, sizes, method, high, torch.float64)
@@ -542,8 +529,8 @@ def _expect_dtype(
         if part.dtype != dtype:
             raise Broken(
                 f"{cases.tried(sizes, method)} has dtype {str(part.dtype)[6:]} "
-                "where the "
-                f"module and its inputs are {name}; the dtype should follow them.",
+                f"where the module and its inputs are {name}; the dtype should follow "
+                "them.",
                 "dtype",
             )
 
@@ -612,10 +599,9 @@ def _elsewhere(what: str, error: SubjectError) -> Broken:
     first = error.message.splitlines()[0] if error.message else error.kind
     return Broken(
         f"{what} fails where module and inputs were moved to another device (a "
-        f"GPU): {first}. "
-        "Make new tensors where the inputs are (zeros_like, device=x.device), and "
-        "register "
-        "layers and parameters as attributes so that .to() moves them.",
+        f"GPU): {first}. Make new tensors where the inputs are (zeros_like, "
+        "device=x.device), and register layers and parameters as attributes so that "
+        ".to() moves them.",
         "device",
     )
 

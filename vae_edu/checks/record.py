@@ -1,9 +1,9 @@
-"""Numbers that travel instead of answers: recorded true values and fingerprints of mistakes.
+"""Numbers that travel instead of answers: recorded truth and fingerprints of mistakes.
 
-The build runs each public law with an independent oracle and keeps the values it asked for
-(`recording`); a learner's copy replays them (`RecordedTruth`). It also runs each law on each known
-wrong answer and keeps what came out, as numbers (`Witness`); a learner's outcome is compared with
-these. No code, right or wrong, is kept.
+The build runs each public law with an independent oracle and keeps the values it asked
+for (`RecordingTruth`); a learner's copy replays them (`RecordedTruth`). It also runs
+each law on each known wrong answer and keeps what came out, as numbers (`Witness`); a
+learner's outcome is compared with these. No code, right or wrong, is kept.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def table(topic: str) -> dict[str, Any]:
     if not path.exists():
         raise CourseError(
             f"The recorded values of lesson {topic!r} are missing ({path.name} in "
-            "vae_edu/checks/recorded). In a checkout, `make build` writes them; otherwise "
-            "install vae_edu again."
+            "vae_edu/checks/recorded). In a checkout, `make build` writes them; "
+            "otherwise install vae_edu again."
         )
     return json.loads(path.read_text(encoding="utf-8"))

@@ -1,8 +1,8 @@
-"""The laws that every function of the course owes: one body each, given an exercise's cases.
+"""The laws that every function of the course owes: one body each, given its cases.
 
-A lesson's module says which inputs to try (`Cases`); the true values come from `truth`. Each
-law is about one thing only, and looser about the others, so that a mistake breaks the law
-that is about it.
+A lesson's module says which inputs to try on an exercise (`Cases`); the true values
+come from `truth`. Each law is about one thing only, and looser about the others, so
+that a mistake breaks the law that is about it.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from vae_edu.subject import Subject, SubjectError
 
 @dataclass(frozen=True)
 class Case:
-    """Arguments to try. scale: the largest intermediate value (for float32 and extremes);
-    note: what is special, told to the learner.
+    """Arguments to try. scale: the largest intermediate value (for float32 and
+    extremes); note: what is special, told to the learner.
     """
 
     args: tuple[Any, ...]
@@ -53,9 +53,9 @@ class Cases:
     """What to try on one exercise.
 
     params: parameter names in order; plain: ordinary inputs (float64); broadcast: other
-    leading dimensions; extremes: values where a careless formula overflows; gradients: names
-    of the parameters whose gradient is asked for; steep: further cases for the gradients.
-    float32_extremes: whether the extremes are tried in float32 too.
+    leading dimensions; extremes: values where a careless formula overflows; gradients:
+    names of the parameters whose gradient is asked for; steep: further cases for the
+    gradients. float32_extremes: whether the extremes are tried in float32 too.
     """
 
     exercise: str
@@ -69,7 +69,7 @@ class Cases:
 
 
 def add_standard(laws: Laws, cases: Cases, *, skip: Sequence[str] = ()) -> None:
-    """Append the standard laws of one exercise: those that its cases allow, less `skip`."""
+    """Append the standard laws of an exercise that its cases allow, less `skip`."""
     for name, sentence, make, needed in _STANDARD:
         if name in skip or not needed(cases):
             continue
@@ -77,7 +77,7 @@ def add_standard(laws: Laws, cases: Cases, *, skip: Sequence[str] = ()) -> None:
 
 
 def add_fresh(laws: Laws, cases: Cases) -> None:
-    """Append the hidden law of fresh inputs: released answers learnt by heart fail it."""
+    """Append the hidden law of fresh inputs: answers learnt by heart fail it."""
     sentence = "the values are right for inputs that were never published"
     laws.add(Law(cases.exercise, "fresh inputs", sentence, values(cases), hidden=True))
 
@@ -105,11 +105,9 @@ def cast(args: Sequence[Any], **to: Any) -> tuple[Any, ...]:
 def _cast(value: Any, to: dict[str, Any]) -> Any:
     if isinstance(value, Tensor):
         return value.to(**to) if value.is_floating_point() else value
-    return (
-        replace(value, weight=value.weight.to(**to))
-        if isinstance(value, Probe)
-        else value
-    )
+    if isinstance(value, Probe):
+        return replace(value, weight=value.weight.to(**to))
+    return value
 
 
 def values(cases: Cases) -> LawBody:
@@ -246,9 +244,10 @@ def _device(cases: Cases) -> LawBody:
 
 
 def _needs_values(error: SubjectError) -> bool:
-    """Code that looks at values (an `if`, a mask) cannot run on `meta`, and is not wrong.
+    """Code that looks at values (`if`, a mask) cannot run on `meta`, and is not wrong.
 
-    Nor is `.tolist()` ("no data"); `.cpu()` says the same, and `OtherDevice` tells them apart.
+    Nor is `.tolist()` ("no data"); `.cpu()` says the same, and `OtherDevice` tells them
+    apart.
     """
     signs = ("item() cannot", "nonzero", "no data", "aten::", "Meta kernel")
     return any(sign in error.message for sign in signs)
@@ -264,8 +263,9 @@ def _with_values(subject: Subject, cases: Cases, case: Case) -> Any:
 def _device_error(cases: Cases, case: Case, message: str) -> Broken:
     return Broken(
         f"{tried(cases, case)} fails where the inputs are on another device (a GPU): "
-        f"{message.splitlines()[0] if message else 'no message'}. A tensor made inside should "
-        "be made on the inputs' device: torch.zeros_like(x), x.new_tensor(...), device=x.device.",
+        f"{message.splitlines()[0] if message else 'no message'}. A tensor made inside "
+        "should be made on the inputs' device: torch.zeros_like(x), x.new_tensor(...), "
+        "device=x.device.",
         "device",
     )
 
@@ -315,8 +315,8 @@ def _expect_untouched(cases: Cases, case: Case, changed: Sequence[str]) -> None:
     if changed:
         names = ", ".join(cases.params[int(i)] for i in changed)
         raise Broken(
-            f"{tried(cases, case)} wrote into its input {names}. Leave the inputs as they "
-            "are: methods that end in _ and item assignment write in place.",
+            f"{tried(cases, case)} wrote into its input {names}. Leave the inputs as "
+            "they are: methods that end in _ and item assignment write in place.",
             "mutated",
         )
 
