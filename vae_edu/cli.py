@@ -85,26 +85,35 @@ def _progress(verbs: Verbs) -> None:
 
 def _judge(verbs: Verbs) -> None:
     parser = verbs.add_parser("judge", help="judge answers by public and hidden laws")
-    parser.add_argument("answers", nargs="+", metavar="ANSWERS", help="files or folders")
+    parser.add_argument(
+        "answers", nargs="+", metavar="ANSWERS", help="files or folders"
+    )
     parser.add_argument("--exercise", metavar="NAME", help="judge this one only")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("--seed", default="judge", help="draws the inputs")
     parser.add_argument(
         "--seconds", type=float, default=20.0, help="time for each law (default 20)"
     )
+    parser.add_argument(
+        "--unsafe-no-sandbox",
+        action="store_true",
+        help="run the answers with your own rights: only what you wrote yourself",
+    )
 
-    def run(args: argparse.Namespace) -> int:
-        from vae_edu.grading import judge
+    parser.set_defaults(run=_run_judge)
 
-        return judge.command(
-            args.answers,
-            args.exercise,
-            as_json=args.json,
-            seed=args.seed,
-            seconds=args.seconds,
-        )
 
-    parser.set_defaults(run=run)
+def _run_judge(args: argparse.Namespace) -> int:
+    from vae_edu.grading import judge
+
+    return judge.command(
+        args.answers,
+        args.exercise,
+        as_json=args.json,
+        seed=args.seed,
+        seconds=args.seconds,
+        policy="off" if args.unsafe_no_sandbox else "prefer",
+    )
 
 
 VERBS: tuple[Register, ...] = (_data, _doctor, _progress, _judge, _build)

@@ -88,6 +88,7 @@ class Engine:
     def __init__(self, objects: Mapping[str, Any]) -> None:
         self.objects = dict(objects)
         self.modules: list[Any] = []
+        self._last: list[tuple[Tensor, Tensor]] = []  # the last result, and a copy
 
     def perform(self, request: Request) -> Answer:
         """Do what is asked; every failure of the subject's code is a SubjectError."""
@@ -168,12 +169,23 @@ class Engine:
         if request.cotangents:
             leaves = [inputs[name] for name in request.wrt]
             _add_gradients(answer, value, leaves, module, request.cotangents)
-        answer.changed = _changed(request, inputs)
+        answer.changed = [*_changed(request, inputs), *self._overwritten(value)]
         weights = [p.weight for p in probes]
         answer.left_grad = _left_behind([*inputs.values(), *roots, *weights])
         answer.switched = _switched(inputs, wrt)
         answer.shapes = [shape for p in probes for shape in p.shapes]
         return answer
+
+    def _overwritten(self, value: Any) -> list[str]:
+        """Whether this call wrote into the previous call's result (a shared buffer)."""
+        wrong = any(not _same(kept.detach(), copy) for kept, copy in self._last)
+        parts = value if isinstance(value, tuple) else (value,)
+        self._last = [(v, _plain(v)) for v in parts if _is_plain(v)]
+        return ["result"] * wrong
+
+
+def _is_plain(value: Any) -> bool:
+    return type(value) is Tensor and value.device.type != "meta" and not value.is_sparse
 
 
 _FACTORIES = {"zeros", "ones", "full", "empty", "arange", "linspace", "logspace"}

@@ -477,13 +477,13 @@ class TheConstructorSParametersHaveOtherNames(Right):
 
 @mutant(
     "Autoencoder",
-    "The methods' parameters have other names",
-    "Later lessons call encode(x=...) and decode(z=...). Keep the names of the "
-    "signature.",
+    "The parameter of forward has another name",
+    "Later lessons call model(x=...). Keep the names of the signature.",
 )
-class TheMethodsParametersHaveOtherNames(Right):
-    def decode(self, code):
-        return self.decoder(code)
+class TheParameterOfForwardHasAnotherName(Right):
+    def forward(self, images):
+        z = self.encode(images)
+        return self.decode(z), z
 
 
 @mutant(

@@ -1169,3 +1169,14 @@ def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Ten
 )
 def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
     return _reconstruction(log_likelihood, q).sum(), _kl_to(log_prior, q).sum()
+
+
+@mutant(
+    "discrete_posterior",
+    "A tiny floor keeps impossible states alive",
+    "A state with log p(x, z) = -inf cannot have made x. A small number added to each "
+    "probability gives it a posterior, and code that tests for 0 no longer finds it.",
+)
+def _(log_joint: Tensor) -> Tensor:
+    floored = torch.softmax(log_joint, -1) + 1e-13
+    return floored / floored.sum(-1, keepdim=True)

@@ -1,4 +1,4 @@
-"""`vae-edu judge`: each answer in a process of its own; one that hangs or dies costs itself."""
+"""`vae-edu judge`: each answer in its own process; one that hangs costs itself."""
 
 from __future__ import annotations
 
@@ -150,7 +150,9 @@ def test_notebooks_are_judged_by_their_cells(zygote, tmp_path):
     assert only(judged(zygote, tmp_path, text, name="a.ipynb")).passed
 
 
-@pytest.mark.parametrize("text", ["", "not json", "[]", "{}", '{"cells": 3}', "\x00\x01"])
+@pytest.mark.parametrize(
+    "text", ["", "not json", "[]", "{}", '{"cells": 3}', "\x00\x01"]
+)
 def test_a_notebook_that_is_none_gets_a_reason(zygote, tmp_path, text):
     result = only(judged(zygote, tmp_path, text, "gaussian_kl", name="a.ipynb"))
     assert not result.passed
@@ -174,6 +176,7 @@ def test_the_command_prints_one_object_a_line(tmp_path):
     command = [sys.executable, "-m", "vae_edu.cli", "judge", str(tmp_path), "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("sandbox: ")
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [r["passed"] for r in rows] == [True, False]
     expected = {"file", "exercise", "passed", "score", "max_score", "misconception"}

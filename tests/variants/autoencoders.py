@@ -347,3 +347,23 @@ class ConvolutionsOverThePixelsASkipAround(nn.Module):
     def forward(self, x):
         z = self.encode(x)
         return self.decode(z), z
+
+
+@variant("Autoencoder", "encode and decode are submodules of their own")
+class EncodeAndDecodeAreSubmodules(nn.Module):
+    def __init__(self, input_dim, hidden_dim, latent_dim):
+        super().__init__()
+        self.encode = nn.Sequential(
+            nn.Linear(input_dim, hidden_dim),
+            nn.CELU(),
+            nn.Linear(hidden_dim, latent_dim),
+        )
+        self.decode = nn.Sequential(
+            nn.Linear(latent_dim, hidden_dim),
+            nn.CELU(),
+            nn.Linear(hidden_dim, input_dim),
+        )
+
+    def forward(self, x):
+        z = self.encode(x)
+        return self.decode(z), z

@@ -19,6 +19,7 @@ from vae_edu.checks.law import (
     Laws,
     Truth,
     compare,
+    expect_like,
 )
 from vae_edu.checks.standard import Case, CaseMaker, Cases, add_standard, cast, tried
 from vae_edu.subject import Subject
@@ -414,3 +415,22 @@ for _name, _cases in CASES.items():
     LAWS.add(_purity(_cases, ZEROS[_name]))
     _sentence = "a weight of 0 counts 0, and infinities are where they belong"
     LAWS.add(Law(_name, "weights of 0", _sentence, zeros(_cases, ZEROS[_name])))
+
+
+@LAWS.law(
+    "discrete_posterior",
+    "exact zeros",
+    "an impossible state has the posterior 0, not a tiny number",
+)
+def _(subject: Subject, truth: Truth, draw: Draw) -> None:
+    log_joint = draw.normal(4, 5)
+    log_joint[1, 2] = log_joint[3, 0] = log_joint[3, 4] = -INF
+    posterior = subject.call("discrete_posterior", log_joint)
+    expect_like(posterior, log_joint, "discrete_posterior(log_joint: (4, 5))")
+    tiny = (posterior != 0) & (posterior.abs() < 1e-9) & (log_joint == -INF)
+    if bool(tiny.any()):
+        raise Broken(
+            f"discrete_posterior gives an impossible state {posterior[tiny][0]:.2g}; "
+            "expected exactly 0.",
+            got=posterior,
+        )

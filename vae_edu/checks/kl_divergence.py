@@ -37,6 +37,8 @@ def _pair(draw: Draw, *shape: int) -> tuple[Tensor, Tensor]:
 def _pair_plain(draw: Draw) -> Iterator[Case]:
     yield Case(_pair(draw, 4, 3), scale=4)
     yield Case(_pair(draw, 2, 5), scale=4)
+    mu, log_var = _pair(draw, 3, 4)
+    yield Case((0 * mu, 0 * log_var), note="q is the prior")
 
 
 def _pair_leading(draw: Draw) -> Iterator[Case]:
@@ -67,6 +69,8 @@ def _four(draw: Draw, *shape: int) -> tuple[Tensor, ...]:
 
 def _four_plain(draw: Draw) -> Iterator[Case]:
     yield Case(_four(draw, 4, 3), scale=10)
+    mu, log_var = _pair(draw, 2, 5)
+    yield Case((mu, log_var, mu.clone(), log_var.clone()), note="q is p")
 
 
 def _four_leading(draw: Draw) -> Iterator[Case]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from vae_edu.checks.draw import Draw
 from vae_edu.subject import Answer, Subject, Wrong
 
-EXACT = 1e-10  # relative to the scale, float64
+EXACT = 1e-11  # relative to the scale, float64
 LOOSE = 1e-6  # where a law is about something else than the last digits
 FLOAT32 = 64 * torch.finfo(torch.float32).eps
 
@@ -146,7 +146,7 @@ def compare(
 
 
 def expect_like(got: Any, expected: Any, what: str) -> None:
-    """Raise `Broken` unless types, counts of parts and shapes agree; values may differ."""
+    """Raise `Broken` unless types, part counts and shapes agree; values may differ."""
     if not isinstance(expected, tuple):
         _expect_tensor(got, expected, what)
         return

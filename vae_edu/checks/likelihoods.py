@@ -110,6 +110,8 @@ def _binarize_ties(draw: Draw) -> Iterator[Case]:
     last = torch.full((4,), 1 - 2.0**-24, dtype=torch.float64)
     yield Case((torch.ones_like(last), last), note="x = 1, the largest uniform below 1")
     yield Case((torch.zeros_like(last), 1 - last), note="x = 0, a tiny uniform")
+    tiny = torch.full((4,), 1e-30, dtype=torch.float64)
+    yield Case((tiny, torch.zeros_like(tiny)), note="x = 1e-30, uniform = 0")
 
 
 def _binarize_close(draw: Draw) -> Iterator[Case]:

@@ -228,7 +228,8 @@ def _keywords(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
     sizes = cases.sizes[0]
     named = {p: sizes[p] for p in reversed(cases.params)}
     module = subject.build(cases.exercise, **named).train(False)
-    for method in cases.methods:
+    # a method may be a submodule (self.encode = nn.Sequential(...)): it names nothing
+    for method in (m for m in cases.methods if not m.name):
         made = zip(method.takes, method.inputs(draw, sizes), strict=True)
         args = {p: a.float() for p, a in made}
         value = module.call(method=method.name, **args)
@@ -290,6 +291,12 @@ def _traces(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
 
 
 def _untouched(method: Method, what: str, changed: Sequence[str]) -> None:
+    if "result" in changed:
+        raise Broken(
+            f"{what} wrote into the result of the call before it: two results share "
+            "one tensor. Return a new tensor each time.",
+            "mutated",
+        )
     if changed:
         names = ", ".join(list(method.takes)[int(i)] for i in changed)
         raise Broken(

@@ -306,12 +306,22 @@ def _purity(cases: Cases) -> LawBody:
                 scale=case.scale,
                 rtol=LOOSE,
             )
+        for case in cases.extremes(draw) if cases.extremes else ():
+            _expect_untouched(
+                cases, case, subject.ask(cases.exercise, *case.args).changed
+            )
         _expect_no_grad_left(subject, truth, cases, made[0], draw)
 
     return body
 
 
 def _expect_untouched(cases: Cases, case: Case, changed: Sequence[str]) -> None:
+    if "result" in changed:
+        raise Broken(
+            f"{tried(cases, case)} wrote into the result of the call before it: two "
+            "results share one tensor. Return a new tensor each time.",
+            "mutated",
+        )
     if changed:
         names = ", ".join(cases.params[int(i)] for i in changed)
         raise Broken(

@@ -10,14 +10,16 @@ import ast
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -33,12 +35,13 @@ from vae_edu.checks.judging import (
 from vae_edu.checks.law import Law, OracleTruth, Truth
 from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth, table
 from vae_edu.errors import CourseError
-from vae_edu.grading import wire
+from vae_edu.grading import sandbox, wire
 from vae_edu.paths import course_root
 from vae_edu.subject import Answer, Request, Subject, SubjectError, local
 from vae_edu.work import reference_file
 
 LAW_SECONDS = 20.0
+START_SECONDS = 120.0  # patience with a zygote on a busy machine
 PATIENCE = 2  # laws that may run out of time before the others are not tried
 
 
@@ -71,59 +74,157 @@ class Result:
 
 
 class Zygote:
-    """The warm process from which every answer's process is forked."""
+    """The warm process from which every answer's process is forked, inside a sandbox.
 
-    def __init__(self) -> None:
+    policy: "require" a sandbox, "prefer" one, "off"; or one of `sandbox.KINDS` by name.
+    Afterwards `sandbox` is the kind in force, `problems` say why it is no better one.
+    bubblewrap ends it with the thread that made it, so make it in one that lasts.
+    """
+
+    def __init__(
+        self, policy: str = sandbox.PREFER, limits: sandbox.Limits = sandbox.LIMITS
+    ) -> None:
         if not hasattr(os, "fork"):
             raise CourseError(
-                "Judging forks processes, which this system cannot. Use Linux, macOS or WSL."
+                "Judging forks processes, which this system cannot do. "
+                "Use Linux, macOS or WSL."
             )
+        self.limits = limits
+        self.problems: list[str] = []
+        for kind in sandbox.kinds(policy):
+            problem = sandbox.lacking(kind) or self._start(kind)
+            if not problem:
+                self.sandbox = kind
+                return
+            self.problems.append(f"{kind}: {problem}")
+        said = "; ".join(self.problems)
+        if policy == sandbox.OFF or policy == sandbox.NONE:
+            raise CourseError(f"The judging process did not start ({said}).")
+        raise CourseError(f"There is no sandbox here ({said}). {sandbox.REMEDY}")
+
+    def _start(self, kind: str) -> str:
+        """Start it; the problem, if it did not start."""
         self.control, other = socket.socketpair()
-        code = "import sys; from vae_edu.grading.zygote import main; import socket; "
-        code += f"main(socket.socket(fileno={other.fileno()}))"
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", code],
-            pass_fds=[other.fileno()],
-            env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-        other.close()
+        with other, tempfile.TemporaryFile() as said:
+            self.process = _popen(kind, self.limits, other.fileno(), said)
+            other.close()
+            with suppress(wire.WireError, OSError):
+                wire.receive(self.control, time.monotonic() + START_SECONDS)
+                return ""
+            self.close()
+            said.seek(0)
+            words = said.read().decode(errors="replace").strip()
+        return words.splitlines()[-1][:300] if words else "it did not start"
+
+    def fork(self) -> Fork:
+        """A new session; the zygote is started again where it has died."""
         try:
-            wire.receive(self.control)
-        except wire.WireError:
-            raise CourseError("the judging process did not start (see above)") from None
+            return self._fork()
+        except (wire.WireError, OSError):
+            self.close()
+            if problem := self._start(self.sandbox):
+                raise CourseError(f"The judging process died: {problem}") from None
+            return self._fork()
+
+    def _fork(self) -> Fork:
+        own = _socket_through(self.control, START_SECONDS)
+        try:
+            sign, descriptors = _sign(self.control, time.monotonic() + START_SECONDS)
+            if sign != b"+":
+                raise wire.WireError("no session could be made")
+            message = wire.receive(self.control, time.monotonic() + START_SECONDS)
+            return Fork(own, int(message["pid"]), *descriptors)
+        except BaseException:
+            own.close()
+            raise
 
     def close(self) -> None:
         """End it."""
         self.control.close()
-        self.process.wait()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def _popen(
+    kind: str, limits: sandbox.Limits, control: int, said: Any
+) -> subprocess.Popen[bytes]:
+    """The zygote's process, with nothing of ours but its socket."""
+    code = f"import sys; sys.path[:] = {sandbox.search_path()!r}; "
+    code += "from vae_edu.grading import sandbox; "
+    code += f"sandbox.begin({control}, {kind!r}, *{astuple(limits)})"
+    command, passed = [sandbox.python(), "-P", "-s", "-B", "-c", code], [control]
+    if kind == sandbox.BUBBLEWRAP:
+        passed.append(sandbox.filter_file())
+        command = sandbox.command(command, passed[-1])
+    try:
+        return subprocess.Popen(
+            command,
+            pass_fds=passed,
+            env=sandbox.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        )
+    finally:
+        for descriptor in passed[1:]:
+            os.close(descriptor)
 
 
 @dataclass
 class Fork:
-    """A forked process: its socket and its pid."""
+    """A forked process: its socket and, of a session, the pid and a descriptor of it.
+
+    Both come from the zygote. A session ends its laws' processes, and its own end ends
+    them all: what it might say about their pids is not believed.
+    """
 
     sock: socket.socket
-    pid: int
+    pid: int = 0
+    handle: int = -1
 
     def kill(self) -> None:
         """End it; a session takes its laws' processes with it."""
         self.sock.close()
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
-        with suppress(ProcessLookupError, PermissionError):
-            os.kill(self.pid, signal.SIGKILL)
+            if self.handle >= 0:
+                signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+            elif self.pid > 0:
+                os.kill(self.pid, signal.SIGKILL)
+        if self.handle >= 0:
+            os.close(self.handle)
+        self.pid, self.handle = 0, -1
 
 
-def fork_from(parent: socket.socket, seconds: float) -> Fork:
-    """Ask a zygote or a session for a fork that serves a new socket."""
+def _socket_through(parent: socket.socket, seconds: float) -> socket.socket:
+    """Hand over one end of a pair of sockets; the other, which never waits longer."""
     own, other = socket.socketpair()
+    own.settimeout(seconds)
     with other:
-        socket.send_fds(parent, [b"f"], [other.fileno()])
+        try:
+            socket.send_fds(parent, [b"f"], [other.fileno()])
+        except BaseException:
+            own.close()
+            raise
+    return own
+
+
+def _sign(sock: socket.socket, deadline: float) -> tuple[bytes, list[int]]:
+    """One byte, and the descriptor that may come with it."""
+    if not select.select([sock], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        raise TimeoutError
+    data, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
+    return data, list(descriptors)
+
+
+def fork_law(session: Fork, seconds: float) -> Fork:
+    """Ask a session for a fork that serves one law."""
+    own = _socket_through(session.sock, seconds)
     try:
-        message = wire.receive(parent, time.monotonic() + seconds)
-        return Fork(own, int(message["pid"]))
+        wire.receive(session.sock, time.monotonic() + seconds)
+        return Fork(own)
     except BaseException:
         own.close()
         raise
@@ -134,7 +235,7 @@ def session(
     zygote: Zygote, submission: Submission, topic: str, seconds: float
 ) -> Iterator[Fork]:
     """A process that has loaded a submission; SubjectError where that fails."""
-    fork = fork_from(zygote.control, 60)
+    fork = zygote.fork()
     try:
         message = {
             "name": submission.path.name,
@@ -142,22 +243,33 @@ def session(
             "wanted": submission.wanted,
             "earlier": earlier_sources(topic),
         }
-        wire.send(fork.sock, message)
+        _hand_over(fork, message)
         reply = _reply(fork, time.monotonic() + 2 * seconds)
         if "failed" in reply:
             raise SubjectError("LoadError", str(reply["failed"]))
+        fork.sock.settimeout(seconds)
         yield fork
     finally:
         fork.kill()
+
+
+def _hand_over(fork: Fork, message: dict[str, Any]) -> None:
+    """Send a message to a process that may have died, or not listen."""
+    try:
+        wire.send(fork.sock, message)
+    except wire.WireError as error:
+        raise SubjectError("TooLarge", f"{error}") from None
+    except TimeoutError:
+        raise SubjectError("Timeout", "the code did not finish in time") from None
+    except OSError:
+        raise SubjectError("Died", "the process that ran it died") from None
 
 
 def earlier_sources(topic: str) -> dict[str, str]:
     """The reference answers of the lessons before this one, as text, in order."""
     before = catalogue.TOPICS[: catalogue.TOPICS.index(topic)]
     files = {t: reference_file(t) for t in before}
-    return {
-        t: f.read_text(encoding="utf-8") for t, f in files.items() if f.exists()
-    }
+    return {t: f.read_text(encoding="utf-8") for t, f in files.items() if f.exists()}
 
 
 def _reply(fork: Fork, deadline: float) -> dict[str, Any]:
@@ -170,15 +282,21 @@ def _reply(fork: Fork, deadline: float) -> dict[str, Any]:
         raise SubjectError("Died", f"the process that ran it died: {error}") from None
 
 
-def remote(fork: Fork, deadline: float) -> Subject:
-    """A subject whose code is in another process."""
+def remote(fork: Fork, seconds: float) -> Subject:
+    """A subject in another process, which may keep us waiting so long in all.
+
+    The judge's own time (an oracle's first import, a quadrature) does not count.
+    """
+    left = seconds
 
     def perform(request: Request) -> Answer:
+        nonlocal left
+        asked = time.monotonic()
         try:
-            wire.send(fork.sock, wire.request_message(request))
-        except OSError:
-            raise SubjectError("Died", "the process that ran it died") from None
-        reply = _reply(fork, deadline)
+            _hand_over(fork, wire.request_message(request))
+            reply = _reply(fork, asked + left)
+        finally:
+            left -= time.monotonic() - asked
         try:
             return wire.answer_of(reply)
         except (wire.WireError, KeyError, TypeError, ValueError, AttributeError):
@@ -187,7 +305,7 @@ def remote(fork: Fork, deadline: float) -> Subject:
     return Subject(perform)
 
 
-# --- what a file holds -----------------------------------------------------------------------
+# --- what a file holds ----------------------------------------------------------------
 
 
 @dataclass
@@ -275,13 +393,17 @@ def _defined_names(piece: str) -> set[str]:
             names.add(node.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            names |= {n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)}
+            names |= {
+                n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)
+            }
         else:
-            waiting += [n for n in ast.iter_child_nodes(node) if isinstance(n, ast.stmt)]
+            waiting += [
+                n for n in ast.iter_child_nodes(node) if isinstance(n, ast.stmt)
+            ]
     return names
 
 
-# --- judging ---------------------------------------------------------------------------------
+# --- judging --------------------------------------------------------------------------
 
 
 def judge_file(
@@ -290,10 +412,13 @@ def judge_file(
     """Judge every exercise of one file."""
     submission = read(path, exercise)
     if submission.problem:
-        return [_unjudged(path, name, submission.problem) for name in submission.wanted or [None]]
+        unjudged: Sequence[str | None] = submission.wanted or [None]
+        return [_unjudged(path, name, submission.problem) for name in unjudged]
     results = []
     for topic in catalogue.TOPICS:
-        names = [e.name for e in catalogue.exercises_of(topic) if e.name in submission.wanted]
+        names = [
+            e.name for e in catalogue.exercises_of(topic) if e.name in submission.wanted
+        ]
         if names:
             own = Submission(path, submission.pieces, names)
             results += _judge_topic(zygote, own, topic, seed, seconds)
@@ -364,11 +489,11 @@ def _try(
     if sum(v.kind == "time" for v in before) >= PATIENCE:
         return Verdict(law, False, "time", "not tried: other laws ran out of time")
     try:
-        own = fork_from(fork.sock, seconds)
+        own = fork_law(fork, seconds)
     except (wire.WireError, OSError, TimeoutError):
         return Verdict(law, False, "died", "not tried: the answer's process has died")
     try:
-        verdict = run_law(law, remote(own, time.monotonic() + seconds), truth, seed)
+        verdict = run_law(law, remote(own, seconds), truth, seed)
     finally:
         own.kill()
     if verdict.message.startswith("Timeout: "):
@@ -399,15 +524,15 @@ def _hidden(topic: str) -> Any:
     root = str(course_root())
     if not (course_root() / "tests" / "hidden").is_dir():
         raise CourseError(
-            "Judging needs the instructor's side of the course (tests/hidden), which this "
-            "copy does not have. Use a full checkout."
+            "Judging needs the instructor's side of the course (tests/hidden), which "
+            "this copy does not have. Use a full checkout."
         )
     if root not in sys.path:
         sys.path.insert(0, root)
     return import_module(f"tests.hidden.{topic}")
 
 
-# --- the command -----------------------------------------------------------------------------
+# --- the command ----------------------------------------------------------------------
 
 
 def files_in(answers: Sequence[str]) -> list[Path]:
@@ -441,15 +566,27 @@ def command(
     as_json: bool,
     seed: str = "judge",
     seconds: float = LAW_SECONDS,
+    policy: str = sandbox.PREFER,
 ) -> int:
-    """Judge, print a line or a paragraph for each exercise, and return the exit status."""
+    """Judge, print a line or a paragraph for each exercise, and return the exit status.
+
+    The sandbox in force is said on stderr, since it bears on what a result is worth.
+    """
     if exercise is not None:
         catalogue.find(exercise)
     files = files_in(answers)
     passed = True
-    with closing(Zygote()) as zygote:
+    with closing(Zygote(policy)) as zygote:
+        print(_walls(zygote), file=sys.stderr)
         for path in files:
             for result in judge_file(zygote, path, exercise, seed, seconds):
                 print(result.as_json() if as_json else result, flush=True)
                 passed = passed and result.passed
     return 0 if passed else 1
+
+
+def _walls(zygote: Zygote) -> str:
+    """One line: which sandbox is in force, and why no better one."""
+    why = f" ({'; '.join(zygote.problems)})" if zygote.problems else ""
+    open_door = ", submissions run with your own rights"
+    return f"sandbox: {zygote.sandbox}{open_door * (zygote.sandbox == 'none')}{why}"

@@ -22,10 +22,22 @@ from vae_edu.probes import Probe
 from vae_edu.subject import Answer, Request, SubjectError, Wrong
 
 LIMIT = 64 * 2**20  # bytes a frame
+HEADER_LIMIT = 2**20  # its JSON, which grows when it is read; sources travel in it
 DTYPES = {
     name: getattr(torch, name)
     for name in (
-        "float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool".split()
+        [
+            "float64",
+            "float32",
+            "float16",
+            "bfloat16",
+            "int64",
+            "int32",
+            "int16",
+            "int8",
+            "uint8",
+            "bool",
+        ]
     )
 }
 _HEAD = struct.Struct("!II")
@@ -40,7 +52,7 @@ def send(sock: socket.socket, message: dict[str, Any]) -> None:
     blobs: list[bytes] = []
     header = json.dumps(_pack(message, blobs)).encode()
     body = b"".join(blobs)
-    if len(header) + len(body) > LIMIT:
+    if len(header) > HEADER_LIMIT or len(header) + len(body) > LIMIT:
         raise WireError("the message is too large")
     sock.sendall(_HEAD.pack(len(header), len(body)) + header + body)
 
@@ -48,7 +60,7 @@ def send(sock: socket.socket, message: dict[str, Any]) -> None:
 def receive(sock: socket.socket, deadline: float | None = None) -> dict[str, Any]:
     """Receive one message; `deadline` is a `time.monotonic()` moment."""
     header_size, body_size = _HEAD.unpack(_exactly(sock, _HEAD.size, deadline))
-    if header_size + body_size > LIMIT:
+    if header_size > HEADER_LIMIT or header_size + body_size > LIMIT:
         raise WireError("the message is too large")
     header = _exactly(sock, header_size, deadline)
     body = _exactly(sock, body_size, deadline)

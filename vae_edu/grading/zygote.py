@@ -1,43 +1,48 @@
-"""The process that runs learners' code: warmed once, forked for each submission and each law.
+"""The process that runs learners' code: warmed once, forked for each submission.
 
-It knows no answer, oracle or hidden law. `main` serves one control socket: each message asks
-for a session (a fork that loads one submission); a session, asked, forks once more for each
-law, so that a law sees the state right after loading, and a crash or a hang costs only that law.
+It knows no answer, oracle or hidden law. `main` serves one control socket: each message
+asks for a session (a process that loads one submission, in the walls of `sandbox`); a
+session, asked, forks once more for each law, so that a law sees the state right after
+loading, and a crash or a hang costs only that law. Between the zygote and a session
+stands its keeper.
 """
 
 from __future__ import annotations
 
 import ast
 import os
-import resource
 import signal
 import socket
 import sys
-import tempfile
 import types
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from vae_edu import work
-from vae_edu.grading import wire
+from vae_edu.grading import sandbox, wire
 from vae_edu.subject import Engine, SubjectError
 
-MEMORY = 4 * 2**30  # bytes of private memory a submission may use
-FILE_SIZE = 16 * 2**20
+
+class Walls(NamedTuple):
+    """What confines a session."""
+
+    kind: str
+    limits: sandbox.Limits
 
 
-def main(control: socket.socket) -> None:
-    """Fork a session for each socket that arrives; ends when the judge closes."""
+def main(control: socket.socket, kind: str, limits: sandbox.Limits) -> None:
+    """Start a keeper for each socket that arrives; ends when the judge closes."""
     _warm()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the children
     wire.send(control, {"ready": True})
-    while True:
-        pid = _fork_for(control, _session)
-        if pid is None:
-            return
-        wire.send(control, {"pid": pid})
+    walls = Walls(kind, limits)
+    while (sock := _socket_from(control)) is not None:
+        _start_keeper(control, partial(_keeper, walls, control, sock))
+        sock.close()
 
 
 def _warm() -> None:
@@ -46,30 +51,85 @@ def _warm() -> None:
     import_module("torch.distributions")
     optim = import_module("torch.optim")
     optim.Adam([torch.zeros(1, requires_grad=True)])
+    # Looked up once, in /proc and /sys, which a session lacks: the last digits.
+    torch.backends.cpu.get_cpu_capability()
+    import_module("vae_edu.feedback")  # what `from vae_edu import check` loads
+    if (tasks := sandbox.tasks()) > 1:
+        sys.exit(f"the zygote has {tasks} threads, where a fork needs one")
 
 
-def _fork_for(sock: socket.socket, serve: Any) -> int | None:
-    """Wait for a message with a socket in it, and fork a process that serves it."""
+def _socket_from(sock: socket.socket) -> socket.socket | None:
+    """The socket in the next message; None where the other side has closed."""
     data, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
     if not data or not descriptors:
         return None
+    return socket.socket(fileno=descriptors[0])
+
+
+def _fork(work_of_child: Callable[[], None]) -> int:
+    """Fork a process that does one thing and never returns from here."""
     pid = os.fork()
     if pid:
-        os.close(descriptors[0])
         return pid
     status = 1
     try:
-        sock.close()
-        serve(socket.socket(fileno=descriptors[0]))
+        work_of_child()
         status = 0
     finally:
         os._exit(status)
 
 
-def _session(sock: socket.socket) -> None:
-    """Load a submission, then fork for each law."""
-    os.setsid()
-    _confine()
+def _start_keeper(control: socket.socket, keeper: Callable[[int], None]) -> None:
+    """Fork a keeper and wait until it has told the judge of its session."""
+    source, sink = os.pipe()
+
+    def begin() -> None:
+        os.close(source)
+        keeper(sink)
+
+    pid = _fork(begin)
+    os.close(sink)
+    if not os.read(source, 1):
+        control.sendall(b"-")
+        os.waitpid(pid, 0)
+    os.close(source)
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass  # the keepers of sessions that have ended
+
+
+def _keeper(
+    walls: Walls, control: socket.socket, sock: socket.socket, sink: int
+) -> None:
+    """Fork the session, hand its pid to the judge, and watch over it."""
+    pid = sandbox.enclose(walls.kind)
+    if not pid:
+        control.close()
+        os.close(sink)
+        sandbox.confine(*walls)
+        _session(sock, walls.kind)
+        os._exit(0)
+    sock.close()
+    _announce(control, pid)
+    control.close()
+    os.write(sink, b"+")
+    os.close(sink)
+    sandbox.keep(pid, walls.limits)
+
+
+def _announce(control: socket.socket, pid: int) -> None:
+    """Say which process the session is: as a descriptor, where there are such."""
+    if hasattr(os, "pidfd_open"):
+        descriptor = os.pidfd_open(pid)
+        socket.send_fds(control, [b"+"], [descriptor])
+        os.close(descriptor)
+    else:
+        control.sendall(b"+")
+    wire.send(control, {"pid": pid})
+
+
+def _session(sock: socket.socket, kind: str) -> None:
+    """Load a submission, then fork for each law; one law's processes at a time."""
     message = wire.receive(sock)
     try:
         engine = Engine(load(message))
@@ -78,29 +138,41 @@ def _session(sock: socket.socket) -> None:
         text = f"{type(error).__name__}: {error}"
         wire.send(sock, {"failed": text[:2000]})
         return
-    while True:
-        pid = _fork_for(sock, lambda law: _serve(law, engine))
-        if pid is None:
-            return
-        wire.send(sock, {"pid": pid})
+    law = 0
+    while (own := _socket_from(sock)) is not None:
+        _end(law, kind)
+        law = _fork(partial(_law, sock, own, engine))
+        own.close()
+        wire.send(sock, {"forked": True})
 
 
-def _confine() -> None:
-    """Limits, no terminal, an empty folder to stand in."""
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_SIZE, FILE_SIZE))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    null = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):
-        os.dup2(null, descriptor)
-    os.chdir(tempfile.gettempdir())
+def _end(law: int, kind: str) -> None:
+    """End a law's process and, where the session has its own pids, all that it left."""
+    if not law:
+        return
+    with suppress(
+        PermissionError
+    ):  # old Landlock: its keeper ends it, with the session
+        os.kill(law, signal.SIGKILL)
+        os.waitpid(law, 0)
+    if kind == sandbox.BUBBLEWRAP and os.getpid() == 1:
+        with suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            while True:
+                os.waitpid(-1, 0)
+
+
+def _law(session: socket.socket, sock: socket.socket, engine: Engine) -> None:
+    session.close()
+    _serve(sock, engine)
 
 
 def load(message: dict[str, Any]) -> dict[str, Any]:
     """Run a submission's pieces and return the names it defines.
 
-    A piece that raises does not stop the next one; where nothing at all could be run, the first
-    error is raised.
+    A piece that raises does not stop the next one; where a wanted name is missing then,
+    the first error is raised.
     """
     work.saving(False)
     _install_earlier(message["earlier"])
@@ -139,8 +211,10 @@ def _customary() -> dict[str, Any]:
     }
 
 
-def _run_piece(index: int, piece: str, module: types.ModuleType) -> BaseException | None:
-    """Run one file or cell statement by statement, so that an error costs one statement."""
+def _run_piece(
+    index: int, piece: str, module: types.ModuleType
+) -> BaseException | None:
+    """Run one file or cell by statements, so that an error costs one statement."""
     filename = f"<answer {index}>"
     try:
         tree = ast.parse(piece, filename)
@@ -175,7 +249,3 @@ def _serve(sock: socket.socket, engine: Engine) -> None:
         except SubjectError as error:
             message = wire.error_message(error)
         wire.send(sock, message)
-
-
-if __name__ == "__main__":
-    main(socket.socket(fileno=int(sys.argv[1])))

@@ -1,0 +1,131 @@
+"""Which sandbox is chosen, what it is made of, what is said where there is none."""
+
+from __future__ import annotations
+
+import os
+import platform
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vae_edu.errors import CourseError
+from vae_edu.grading import judge, sandbox
+
+PACKAGE = Path(sandbox.__file__).parents[1]
+linux = pytest.mark.skipif(
+    not sys.platform.startswith("linux")
+    or platform.machine() not in ("x86_64", "aarch64"),
+    reason="the sandbox is of Linux on x86_64 and aarch64",
+)
+
+
+def test_a_policy_names_what_is_tried_best_first():
+    assert sandbox.kinds("require") == ("bubblewrap", "landlock")
+    assert sandbox.kinds("prefer") == ("bubblewrap", "landlock", "none")
+    assert sandbox.kinds("off") == ("none",)
+    assert sandbox.kinds("landlock") == ("landlock",)
+
+
+def test_what_is_missing_is_named(monkeypatch):
+    monkeypatch.setattr(sandbox.sys, "platform", "darwin")
+    assert sandbox.lacking("bubblewrap") == "needs Linux"
+    assert sandbox.lacking("none") == ""
+
+
+@linux
+def test_a_required_sandbox_that_is_missing_is_refused_with_a_remedy(monkeypatch):
+    monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
+    monkeypatch.setattr(sandbox, "landlock_version", lambda: 0)
+    with pytest.raises(CourseError, match="apt-get install bubblewrap") as caught:
+        judge.Zygote("require")
+    assert "bwrap is not installed" in str(caught.value)
+    assert "no Landlock" in str(caught.value)
+
+
+def test_a_preferred_one_that_is_missing_is_said_in_one_line(monkeypatch):
+    monkeypatch.setattr(sandbox, "lacking", lambda kind: "missing" * (kind != "none"))
+    monkeypatch.setattr(judge.Zygote, "_start", lambda self, kind: "")
+    line = judge._walls(judge.Zygote("prefer"))
+    assert line.startswith("sandbox: none, submissions run with your own rights")
+    assert "bubblewrap: missing; landlock: missing" in line
+    assert "\n" not in line
+
+
+@linux
+def test_a_sandbox_that_does_not_start_says_why(monkeypatch, tmp_path):
+    broken = tmp_path / "bwrap"
+    broken.write_text(
+        "#!/bin/sh\necho 'No permissions to make a namespace' >&2\nexit 1\n"
+    )
+    broken.chmod(0o755)
+    monkeypatch.setattr(sandbox, "command", lambda arguments, fd: [str(broken)])
+    with pytest.raises(CourseError, match="No permissions to make a namespace"):
+        judge.Zygote("bubblewrap")
+
+
+def test_the_environment_tells_nothing(monkeypatch):
+    monkeypatch.setenv("SECRET", "s")
+    monkeypatch.setenv("VAE_EDU_WORK", "/somewhere")
+    inside = sandbox.environment()
+    assert "SECRET" not in inside
+    assert "VAE_EDU_WORK" not in inside
+    assert str(Path.home()) not in inside.values()
+
+
+def test_the_instructors_side_is_not_mounted():
+    parts = sandbox.package_parts()
+    assert str(PACKAGE / "subject.py") in parts
+    assert str(PACKAGE / "grading" / "zygote.py") in parts
+    withheld = ("build", "cli.py", "grading", "grading/judge.py")
+    assert not {str(PACKAGE / name) for name in withheld} & set(parts)
+    for path in sandbox.readable():
+        assert not Path(path).is_relative_to(PACKAGE.parent / "tests")
+        assert not (PACKAGE.parent / "solutions").is_relative_to(path)
+
+
+@linux
+def test_a_filter_is_whole_instructions_and_every_jump_stays_inside():
+    for code in (sandbox.program(sandbox._NEVER), sandbox._strict("landlock")):
+        steps = list(struct.iter_unpack("=HBBI", code))
+        assert len(steps) < 4096
+        for at, (kind, yes, no, _) in enumerate(steps):
+            if kind in (0x15, 0x35, 0x45):
+                assert at + 1 + max(yes, no) < len(steps)
+        assert steps[-1] == (0x06, 0, 0, 0x7FFF0000)
+
+
+@linux
+def test_a_filter_refuses_what_it_names_and_nothing_else():
+    code = """
+import os, socket
+from vae_edu.grading import sandbox
+sandbox.filter_calls(sandbox.program(["socket", "kill"], namespaces=False))
+for way in (socket.socket, lambda: os.kill(os.getpid(), 0)):
+    try:
+        way()
+    except PermissionError:
+        print("refused")
+a, b = socket.socketpair()
+if os.fork() == 0:
+    os._exit(0)
+print(os.wait()[1])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["refused", "refused", "0"], done.stderr
+
+
+@linux
+def test_descendants_are_found_and_their_memory_counted():
+    child = subprocess.Popen(
+        [sys.executable, "-c", "x = b'1' * 2**26; print(1, flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert child.stdout is not None
+    child.stdout.readline()
+    assert child.pid in sandbox.descendants(os.getpid())
+    assert 2**26 < sandbox.held(child.pid) < 2**28
+    child.communicate(b"\n")
