@@ -68,6 +68,7 @@ def _joint_plain(draw: Draw) -> Iterator[Case]:
 def _joint_leading(draw: Draw) -> Iterator[Case]:
     yield Case((_logs(draw, 5),), scale=10, note="one x, no batch")
     yield Case((_logs(draw, 2, 4, 3),), scale=10, note="two leading dimensions")
+    yield Case((_logs(draw, 2, 3, 4, 5),), scale=10, note="three of them")
     yield Case((_logs(draw, 1, 3),), scale=10, note="a batch of one")
     yield Case((_logs(draw, 4, 1),), scale=10, note="a single state")
 
@@ -112,6 +113,8 @@ def _jensen_plain(draw: Draw) -> Iterator[Case]:
 def _jensen_leading(draw: Draw) -> Iterator[Case]:
     yield Case((_positive(draw, 5), draw.probs(5)), note="no leading dimension")
     yield Case((_positive(draw, 2, 4, 3), draw.probs(2, 4, 3)), note="two of them")
+    shape = (2, 3, 4, 5)
+    yield Case((_positive(draw, *shape), draw.probs(*shape)), note="three of them")
     yield Case((_positive(draw, 4, 3), draw.probs(3)), note="one probs for all values")
     yield Case(
         (_positive(draw, 3), draw.probs(4, 3)), note="the same values, many probs"
@@ -154,6 +157,7 @@ def _bound_leading(draw: Draw) -> Iterator[Case]:
     for joint, q, note in (
         ((5,), (5,), "one x, no batch"),
         ((2, 4, 3), (2, 4, 3), "two leading dimensions"),
+        ((2, 3, 4, 5), (2, 3, 4, 5), "three leading dimensions"),
         ((4, 3), (3,), "one q for every x"),
         ((3,), (4, 3), "one x, several q"),
         ((6, 1, 3), (4, 3), "they broadcast"),
@@ -205,6 +209,8 @@ def _elbo_zeros(draw: Draw) -> Iterator[Case]:
 
 def _kl_plain(draw: Draw) -> Iterator[Case]:
     yield Case((draw.probs(4, 3), draw.probs(4, 3)))
+    q = draw.probs(2, 5)
+    yield Case((q, q.clone()), note="p is q")
     yield Case((draw.probs(2, 5), draw.probs(2, 5)))
 
 
@@ -212,6 +218,7 @@ def _kl_leading(draw: Draw) -> Iterator[Case]:
     for q, p, note in (
         ((5,), (5,), "no batch"),
         ((2, 4, 3), (2, 4, 3), "two leading dimensions"),
+        ((2, 3, 4, 5), (2, 3, 4, 5), "three leading dimensions"),
         ((4, 3), (3,), "one p for every q"),
         ((3,), (4, 3), "one q, several p"),
         ((6, 1, 3), (4, 3), "they broadcast"),
@@ -253,6 +260,7 @@ def _terms_leading(draw: Draw) -> Iterator[Case]:
         ((5,), (5,), (5,), "one x, no batch"),
         ((2, 4, 3), (2, 4, 3), (2, 4, 3), "two leading dimensions"),
         ((2, 4, 3), (3,), (2, 4, 3), "two of them, and one prior"),
+        ((2, 3, 4, 5), (5,), (2, 3, 4, 5), "three of them, and one prior"),
         ((3, 3), (3,), (3, 3), "as many examples as states"),
         ((4, 3), (4, 3), (6, 4, 3), "several q for each x"),
         ((4, 3), (1, 3), (4, 3), "a prior of shape (1, states)"),

@@ -21,6 +21,7 @@ def _log_var_plain(draw: Draw) -> Iterator[Case]:
 def _log_var_leading(draw: Draw) -> Iterator[Case]:
     yield Case((draw.log_var(5),), note="one example, no batch")
     yield Case((draw.log_var(2, 4, 3),), note="samples, batch, latent")
+    yield Case((draw.log_var(2, 3, 4, 5),), note="three leading dimensions")
     yield Case((draw.log_var(1, 3),), note="a batch of one")
     yield Case((draw.log_var(4, 1),), note="one latent dimension")
 
@@ -44,6 +45,7 @@ def _pair_plain(draw: Draw) -> Iterator[Case]:
 def _pair_leading(draw: Draw) -> Iterator[Case]:
     yield Case(_pair(draw, 5), note="one example, no batch")
     yield Case(_pair(draw, 2, 4, 3), note="samples, batch, latent")
+    yield Case(_pair(draw, 2, 3, 4, 5), note="three leading dimensions")
     yield Case(
         (draw.normal(6, 1, 3), draw.log_var(4, 3)), note="mu and log_var broadcast"
     )
@@ -76,6 +78,7 @@ def _four_plain(draw: Draw) -> Iterator[Case]:
 def _four_leading(draw: Draw) -> Iterator[Case]:
     yield Case(_four(draw, 5), note="one example, no batch")
     yield Case(_four(draw, 2, 4, 3), note="samples, batch, latent")
+    yield Case(_four(draw, 2, 3, 4, 5), note="three leading dimensions")
     yield Case((*_pair(draw, 6, 1, 3), *_pair(draw, 4, 3)), note="q and p broadcast")
     yield Case((*_pair(draw, 4, 3), *_pair(draw, 3)), note="one p for the whole batch")
     yield Case((*_pair(draw, 3), *_pair(draw, 4, 3)), note="one q for many p")

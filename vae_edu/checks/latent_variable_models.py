@@ -178,6 +178,25 @@ def _joint_extremes(draw: Draw) -> Iterator[Case]:
     )
 
 
+HOLES = [(0, 0), (3, 0), (5, 1), (1, 2), (2, 2), (4, 2)]  # column 3 has none
+
+
+def _impossible(values: Tensor, places: list[tuple[int, int]]) -> Tensor:
+    holed = values.clone()
+    for row, column in places:
+        holed[row, column] = -INF
+    return holed
+
+
+def _likelihoods_with_holes(draw: Draw) -> Iterator[Case]:
+    yield Case((_impossible(draw.normal(6, 4), HOLES),), note="some are -inf")
+
+
+def _joint_with_holes(draw: Draw) -> Iterator[Case]:
+    joint = _impossible(draw.normal(6, 4), HOLES)
+    yield Case((joint, draw.normal(6, 4)), note="some are -inf")
+
+
 CASES = {
     c.exercise: c
     for c in (
@@ -216,6 +235,7 @@ CASES = {
             _likelihoods_plain,
             extremes=_likelihoods_extremes,
             gradients=("log_likelihoods",),
+            delicate=_likelihoods_with_holes,
         ),
         Cases(
             "importance_log_evidence",
@@ -223,6 +243,7 @@ CASES = {
             _joint_plain,
             extremes=_joint_extremes,
             gradients=("log_joint", "log_q"),
+            delicate=_joint_with_holes,
         ),
     )
 }
@@ -243,17 +264,9 @@ def _expect(subject: Subject, truth: Truth, exercise: str, case: Case) -> None:
     )
 
 
-def _impossible(values: Tensor, places: list[tuple[int, int]]) -> Tensor:
-    holed = values.clone()
-    for row, column in places:
-        holed[row, column] = -INF
-    return holed
-
-
 ONE_EACH = "a single sample or a single example keeps the shape (batch,)"
 SOME = "a sample of weight 0 counts as a sample and adds nothing"
 NONE = "an x that no sample explains has log-evidence -inf"
-HOLES = [(0, 0), (3, 0), (5, 1), (1, 2), (2, 2), (4, 2)]  # column 3 has none
 
 
 @LAWS.law("monte_carlo_log_evidence", "single", ONE_EACH)

@@ -239,9 +239,11 @@ def _compare_values(
         kind, words = "value", "is not the true value"
     place = tuple((~close).nonzero()[0].tolist())
     where = f" at index {place}" if place else ""
+    shown = [f"{v[place].item():.6g}" for v in (g, e)]
+    if shown[0] == shown[1]:
+        shown = [f"{v[place].item():.15g}" for v in (g, e)]
     raise Broken(
-        f"{what} {words}{where}: got {g[place].item():.6g}, "
-        f"expected {e[place].item():.6g}.",
+        f"{what} {words}{where}: got {shown[0]}, expected {shown[1]}.",
         kind,
         got,
         expected,

@@ -42,6 +42,7 @@ def _bernoulli_leading(draw: Draw) -> Iterator[Case]:
         ((2, 4, 3), (2, 4, 3), "two leading dimensions on both"),
         ((3,), (4, 3), "one x for a batch of logits"),
         ((1, 3), (6, 1, 3), "a batch of one"),
+        ((4, 3), (1, 4, 3), "a single sample"),
         ((4, 1), (4, 1), "a single pixel"),
     ):
         pair = (_grey(draw, *x), draw.normal(*logits, scale=2.0))
@@ -166,6 +167,8 @@ def _gaussian_leading(draw: Draw) -> Iterator[Case]:
         ((5,), (5,), (5,), "one example, no batch"),
         ((2, 4, 3), (2, 4, 3), (2, 4, 3), "two leading dimensions"),
         ((4, 3), (6, 4, 3), (6, 4, 3), "several samples of mean and log_var"),
+        ((4, 3), (1, 4, 3), (1, 4, 3), "a single sample"),
+        ((2, 3, 4, 5), (2, 3, 4, 5), (2, 3, 4, 5), "three leading dimensions"),
         ((4, 3), (6, 4, 3), (4, 3), "several samples of the mean"),
         ((4, 3), (4, 3), (6, 4, 3), "several samples of log_var"),
         ((4, 3), (4, 3), (3,), "one log_var for each dimension"),

@@ -37,7 +37,7 @@ from vae_edu.checks.law import (
     describe,
     expect_like,
 )
-from vae_edu.checks.standard import GONE, _needs_values
+from vae_edu.checks.standard import GONE, needs_values
 from vae_edu.subject import Module, Subject, SubjectError
 
 Sizes = Mapping[str, int]
@@ -581,7 +581,7 @@ def _device(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
         except SubjectError as error:
             if error.kind in GONE:
                 raise
-            if not _needs_values(error):
+            if not needs_values(error):
                 raise _elsewhere(what, error) from None
             _with_values(cases, subject, method, args, sizes)
 

@@ -129,7 +129,8 @@ def _feature(value: Any) -> list[Any]:
         kind = f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
         if value.device.type == "meta":
             return [f"meta {kind}"]
-        return [kind, *_projection(value.to(torch.float64))]
+        steps = torch.equal(value, value.float().to(value.dtype))  # of float32
+        return [kind, steps, *_projection(value.to(torch.float64))]
     if isinstance(value, float):
         return ["float", _number(value)]
     return [value.type if isinstance(value, Wrong) else type(value).__name__]

@@ -32,6 +32,7 @@ def _score_plain(draw: Draw) -> Iterator[Case]:
 def _score_leading(draw: Draw) -> Iterator[Case]:
     yield Case(_triple(draw, 5), note="one example, no batch")
     yield Case(_triple(draw, 2, 4, 3), note="samples, batch, latent")
+    yield Case((draw.normal(1, 4, 3), *_pair(draw, 4, 3)), note="a single sample")
     yield Case((draw.normal(6, 4, 3), *_pair(draw, 4, 3)), note="several samples of z")
     yield Case((draw.normal(3), *_pair(draw, 4, 3)), note="one z for the whole batch")
     yield Case(
@@ -89,6 +90,7 @@ def _sample_plain(draw: Draw) -> Iterator[Case]:
 def _sample_leading(draw: Draw) -> Iterator[Case]:
     yield Case(_noisy(draw, 5), note="one example, no batch")
     yield Case(_noisy(draw, 2, 4, 3), note="several leading dimensions")
+    yield Case((*_pair(draw, 4, 3), draw.normal(1, 4, 3)), note="a single sample")
     yield Case(
         (*_pair(draw, 4, 3), draw.normal(6, 4, 3)), note="samples, batch, latent"
     )

@@ -54,7 +54,8 @@ class Cases:
 
     params: parameter names in order; plain: ordinary inputs (float64); broadcast: other
     leading dimensions; extremes: values where a careless formula overflows; gradients:
-    names of the parameters whose gradient is asked for; steep: further cases for the
+    names of the parameters whose gradient is asked for; delicate: further inputs that
+    must stay unchanged; steep: further cases for the
     gradients. float32_extremes: whether the extremes are tried in float32 too.
     """
 
@@ -65,6 +66,7 @@ class Cases:
     extremes: CaseMaker | None = None
     gradients: tuple[str, ...] = ()
     steep: CaseMaker | None = None
+    delicate: CaseMaker | None = None
     float32_extremes: bool = True
 
 
@@ -233,7 +235,7 @@ def _device(cases: Cases) -> LawBody:
             except SubjectError as error:
                 if error.kind in GONE:
                     raise
-                if not _needs_values(error):
+                if not needs_values(error):
                     raise _device_error(cases, case, error.message) from None
                 got = _with_values(subject, cases, case)
                 compare(got, expected, rtol=LOOSE, scale=case.scale)
@@ -243,7 +245,7 @@ def _device(cases: Cases) -> LawBody:
     return body
 
 
-def _needs_values(error: SubjectError) -> bool:
+def needs_values(error: SubjectError) -> bool:
     """Code that looks at values (`if`, a mask) cannot run on `meta`, and is not wrong.
 
     Nor is `.tolist()` ("no data"); `.cpu()` says the same, and `OtherDevice` tells them
@@ -298,7 +300,7 @@ def _purity(cases: Cases) -> LawBody:
         made = [*cases.plain(draw), *cases.plain(draw)]
         for case in [*made, made[0]]:
             answer = subject.ask(cases.exercise, *case.args)
-            _expect_untouched(cases, case, answer.changed)
+            expect_untouched(cases, case, answer.changed)
             compare(
                 answer.value,
                 truth(cases.exercise, *case.args),
@@ -306,16 +308,20 @@ def _purity(cases: Cases) -> LawBody:
                 scale=case.scale,
                 rtol=LOOSE,
             )
-        for case in cases.extremes(draw) if cases.extremes else ():
-            _expect_untouched(
-                cases, case, subject.ask(cases.exercise, *case.args).changed
-            )
+        for case in [*_made(cases.extremes, draw), *_made(cases.delicate, draw)]:
+            answer = subject.ask(cases.exercise, *case.args)
+            expect_untouched(cases, case, answer.changed)
         _expect_no_grad_left(subject, truth, cases, made[0], draw)
 
     return body
 
 
-def _expect_untouched(cases: Cases, case: Case, changed: Sequence[str]) -> None:
+def _made(maker: CaseMaker | None, draw: Draw) -> list[Case]:
+    return [*maker(draw)] if maker else []
+
+
+def expect_untouched(cases: Cases, case: Case, changed: Sequence[str]) -> None:
+    """Raise `Broken` where a call wrote into an input, or into an earlier result."""
     if "result" in changed:
         raise Broken(
             f"{tried(cases, case)} wrote into the result of the call before it: two "

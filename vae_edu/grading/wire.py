@@ -1,7 +1,7 @@
-"""What crosses between the judge and the process that runs a learner's code: plain data.
+"""What crosses between the judge and the process that runs a learner's code.
 
-A frame is a length, a JSON header and raw tensor bytes. No pickle. Whatever does not fit
-(an unknown dtype, wrong sizes, too much) is a `WireError` for the receiver.
+Plain data. A frame is a length, a JSON header and raw tensor bytes. No pickle. Whatever
+does not fit (an unknown dtype, wrong sizes, too much) is a `WireError` to the receiver.
 """
 
 from __future__ import annotations
@@ -26,18 +26,8 @@ HEADER_LIMIT = 2**20  # its JSON, which grows when it is read; sources travel in
 DTYPES = {
     name: getattr(torch, name)
     for name in (
-        [
-            "float64",
-            "float32",
-            "float16",
-            "bfloat16",
-            "int64",
-            "int32",
-            "int16",
-            "int8",
-            "uint8",
-            "bool",
-        ]
+        *("float64", "float32", "float16", "bfloat16"),
+        *("int64", "int32", "int16", "int8", "uint8", "bool"),
     )
 }
 _HEAD = struct.Struct("!II")

@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import types
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -51,6 +52,10 @@ def _warm() -> None:
     import_module("torch.distributions")
     optim = import_module("torch.optim")
     optim.Adam([torch.zeros(1, requires_grad=True)])
+    forward_mode = "torch._decomp.decompositions_for_jvp"  # imported late by torch
+    with warnings.catch_warnings(), suppress(ImportError):
+        warnings.simplefilter("ignore")
+        import_module(forward_mode)
     # Looked up once, in /proc and /sys, which a session lacks: the last digits.
     torch.backends.cpu.get_cpu_capability()
     import_module("vae_edu.feedback")  # what `from vae_edu import check` loads
