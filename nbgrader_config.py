@@ -1,4 +1,7 @@
-"""The repository root is an nbgrader course: `nbgrader generate_assignment 04_kl_divergence`."""
+"""The repository root is an nbgrader course.
+
+For example: `nbgrader generate_assignment 04_kl_divergence`.
+"""
 
 c = get_config()  # noqa: F821  (nbgrader provides it)
 
@@ -15,5 +18,6 @@ c.CourseDirectory.ignore = [
     "exercises.py",
 ]
 c.ClearSolutions.code_stub = {
-    "python": "# YOUR CODE HERE\nraise NotImplementedError('replace this line by your answer')"
+    "python": "# YOUR CODE HERE\n"
+    "raise NotImplementedError('replace this line by your answer')"
 }

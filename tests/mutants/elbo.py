@@ -892,7 +892,8 @@ def _(log_joint: Tensor, q: Tensor) -> Tensor:
 @mutant(
     "elbo_gap",
     "The posterior is normalised over the second dimension",
-    "With more dimensions in front, dimension 1 is one of them. Count from the end.",
+    "Its probabilities must add up to 1 over the states of one x. Which dimension, counted "
+    "from the end, holds the states?",
 )
 def _(log_joint: Tensor, q: Tensor) -> Tensor:
     log_p = torch.log_softmax(log_joint, _second(log_joint))

@@ -63,7 +63,7 @@ def _(log_values: Tensor, dim: int) -> Tensor:
 @mutant(
     "log_mean_exp",
     "n subtracted in place of its logarithm",
-    "log(s / n) = log s - log n.",
+    "A division by n becomes a subtraction of something once the log is taken. Of n itself?",
 )
 def _(log_values: Tensor, dim: int) -> Tensor:
     return torch.logsumexp(log_values, dim) - log_values.shape[dim]
