@@ -602,10 +602,24 @@ def _mount_own(limits: Limits) -> None:
     _call("unshare", new_mounts)
     size = f"size={limits.disk},nr_inodes=4096,mode=0700".encode()
     small = f"size={limits.disk // 4},nr_inodes=256,mode=0700".encode()
+    imported = [p for p in dict.fromkeys(sys.path) if _inside(p, ["/tmp"])]
+    imported = [p for p in imported if os.path.isdir(p)]
+    covered = os.open("/tmp", os.O_PATH)
     _call("mount", b"tmpfs", b"/tmp", b"tmpfs", flags, size)
+    _uncover(covered, imported)
     _call("mount", b"tmpfs", b"/dev/shm", b"tmpfs", flags, small)
     _call("mount", b"tmpfs", b"/proc", b"tmpfs", flags | read_only, b"size=4k")
     os.chdir("/tmp")
+
+
+def _uncover(covered: int, imported: list[str]) -> None:
+    """Bring back what is imported from below /tmp, where a checkout may lie."""
+    bind, with_all_below = 0x1000, 0x4000
+    for path in imported:
+        os.makedirs(path, exist_ok=True)
+        source = f"/proc/self/fd/{covered}/{os.path.relpath(path, '/tmp')}".encode()
+        _call("mount", source, path.encode(), b"none", bind | with_all_below, b"")
+    os.close(covered)
 
 
 def _bounds(kind: str, limits: Limits) -> dict[str, int]:
