@@ -39,7 +39,9 @@ def processes():
 
 @attempt
 def other_answers():
-    return [p for p in glob.glob("/tmp/**", recursive=True) if p.endswith(".py")]
+    found = [p for p in glob.glob("/tmp/**", recursive=True) if p.endswith(".py")]
+    own = [f for f in __import__("sys").path if f]  # a checkout may lie below /tmp
+    return [p for p in found if not p.startswith(tuple(own))]
 
 @attempt
 def own_source():
