@@ -3,6 +3,8 @@
 For example: `nbgrader generate_assignment 04_kl_divergence`.
 """
 
+from vae_edu.grading.config import configure
+
 c = get_config()  # noqa: F821  (nbgrader provides it)
 
 c.CourseDirectory.course_id = "vae_edu"
@@ -21,3 +23,5 @@ c.ClearSolutions.code_stub = {
     "python": "# YOUR CODE HERE\n"
     "raise NotImplementedError('replace this line by your answer')"
 }
+
+configure(c)

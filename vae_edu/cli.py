@@ -116,7 +116,58 @@ def _run_judge(args: argparse.Namespace) -> int:
     )
 
 
-VERBS: tuple[Register, ...] = (_data, _doctor, _progress, _judge, _build)
+def _grade(verbs: Verbs) -> None:
+    parser = verbs.add_parser("grade", help="grade a lesson's submissions")
+    parser.add_argument("lesson", metavar="LESSON")
+    parser.add_argument(
+        "--course", metavar="DIR", help="the nbgrader course (default: where you are)"
+    )
+    parser.add_argument(
+        "--from", dest="source", metavar="DIR", help="take in notebooks of an LMS first"
+    )
+    parser.add_argument(
+        "--student", action="append", default=[], metavar="ID", help="only these"
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="default: every core")
+    parser.add_argument("--shard", metavar="i/N", help="the i-th of N parts, from 1")
+    parser.add_argument(
+        "--scheduler", metavar="ADDRESS", help="a Dask cluster, tcp://host:8786"
+    )
+    parser.add_argument(
+        "--regrade", action="store_true", help="judge anew what has a grade already"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=10.0, help="time for each law (default 10)"
+    )
+    parser.add_argument(
+        "--unsafe-no-sandbox",
+        action="store_true",
+        help="run submissions with your own rights; each grade says so",
+    )
+
+    parser.set_defaults(run=_run_grade)
+
+
+def _run_grade(args: argparse.Namespace) -> int:
+    from vae_edu.grading import batch, collect
+
+    course = collect.course_folder(args.course)
+    if args.source is not None:
+        collect.take_in(args.source, course, args.lesson)
+    return batch.command(
+        args.lesson,
+        course=course,
+        students=args.student,
+        jobs=args.jobs,
+        shard=args.shard,
+        scheduler=args.scheduler,
+        again=args.regrade,
+        seconds=args.seconds,
+        policy="off" if args.unsafe_no_sandbox else "require",
+    )
+
+
+VERBS: tuple[Register, ...] = (_data, _doctor, _progress, _judge, _grade, _build)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.attacks.common import HONEST, LIMITS, judged
 from vae_edu.errors import CourseError
-from vae_edu.grading import judge
+from vae_edu.grading import process
 
 
 def pytest_generate_tests(metafunc):
@@ -28,7 +28,7 @@ def kind(request):
 @pytest.fixture(scope="package")
 def zygote(kind):
     try:
-        warm = judge.Zygote(kind, LIMITS)
+        warm = process.Zygote(kind, LIMITS)
     except CourseError as error:
         pytest.skip(str(error))
     yield warm

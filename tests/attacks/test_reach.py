@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from tests.attacks.common import HONEST, judged, reached, ways
-from vae_edu.grading import judge
+from vae_edu.grading import process
 from vae_edu.paths import course_root
 
 ROOT = str(course_root())
@@ -255,7 +255,7 @@ def test_nothing_is_reached(attack, watched, name):
 
 def test_the_reports_see_what_is_open(watched, tmp_path):
     """Without a sandbox the same submissions reach what they look for."""
-    zygote = judge.Zygote("none")
+    zygote = process.Zygote("none")
     try:
         said = {
             name: reached(judged(zygote, tmp_path, filled(name, watched), 20.0))[0]

@@ -11,7 +11,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from vae_edu.cli import main
-from vae_edu.grading import judge
+from vae_edu.grading import judge, process
 
 RIGHT = """
 import torch
@@ -24,7 +24,7 @@ WRONG = RIGHT.replace("log_var.exp()", "(log_var / 2).exp()")
 @pytest.fixture(scope="module")
 def zygote():
     """One start-up for all of this module's files."""
-    warm = judge.Zygote()
+    warm = process.Zygote()
     yield warm
     warm.close()
 

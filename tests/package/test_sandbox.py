@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from vae_edu.errors import CourseError
-from vae_edu.grading import judge, sandbox
+from vae_edu.grading import judge, process, sandbox
 
 PACKAGE = Path(sandbox.__file__).parents[1]
 linux = pytest.mark.skipif(
@@ -40,15 +40,15 @@ def test_a_required_sandbox_that_is_missing_is_refused_with_a_remedy(monkeypatch
     monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
     monkeypatch.setattr(sandbox, "landlock_version", lambda: 0)
     with pytest.raises(CourseError, match="apt-get install bubblewrap") as caught:
-        judge.Zygote("require")
+        process.Zygote("require")
     assert "bwrap is not installed" in str(caught.value)
     assert "no Landlock" in str(caught.value)
 
 
 def test_a_preferred_one_that_is_missing_is_said_in_one_line(monkeypatch):
     monkeypatch.setattr(sandbox, "lacking", lambda kind: "missing" * (kind != "none"))
-    monkeypatch.setattr(judge.Zygote, "_start", lambda self, kind: "")
-    line = judge._walls(judge.Zygote("prefer"))
+    monkeypatch.setattr(process.Zygote, "_start", lambda self, kind: "")
+    line = judge._walls(process.Zygote("prefer"))
     assert line.startswith("sandbox: none, submissions run with your own rights")
     assert "bubblewrap: missing; landlock: missing" in line
     assert "\n" not in line
@@ -63,7 +63,7 @@ def test_a_sandbox_that_does_not_start_says_why(monkeypatch, tmp_path):
     broken.chmod(0o755)
     monkeypatch.setattr(sandbox, "command", lambda arguments, fd: [str(broken)])
     with pytest.raises(CourseError, match="No permissions to make a namespace"):
-        judge.Zygote("bubblewrap")
+        process.Zygote("bubblewrap")
 
 
 def test_the_environment_tells_nothing(monkeypatch):

@@ -592,6 +592,11 @@ def _die_first() -> None:
     """Die with the keeper, and before any other process where memory runs out."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
+    die_with_parent()
+
+
+def die_with_parent() -> None:
+    """Be killed when the thread that started this process ends. Linux."""
     _control(_SET_PDEATHSIG, signal.SIGKILL)
 
 

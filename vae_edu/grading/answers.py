@@ -1,0 +1,192 @@
+"""What a submitted file holds: the code that is run, the exercises that it defines.
+
+Read as text and never run here.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from vae_edu import catalogue
+from vae_edu.errors import CourseError
+
+LARGEST = 20 * 10**6  # bytes of a file that is read; outputs with pictures are large
+
+
+@dataclass
+class Submission:
+    """A file's code: pieces to run in order, and the exercises that it defines."""
+
+    path: Path
+    pieces: list[str]
+    wanted: list[str]
+    problem: str = ""
+
+
+def read(path: Path, exercise: str | None) -> Submission:
+    """A file as a submission; what cannot be read becomes its `problem`."""
+    try:
+        pieces = _pieces(path)
+    except _Unreadable as error:
+        return Submission(path, [], [exercise] if exercise else [], str(error)[:500])
+    wanted = [exercise] if exercise else defined(pieces)
+    problem = "" if wanted else "it defines no exercise of the course"
+    return Submission(path, pieces, wanted, problem)
+
+
+class _Unreadable(Exception):  # noqa: N818
+    """A file that holds no code to run; the message says what is wrong with it."""
+
+
+def _pieces(path: Path) -> list[str]:
+    """The code of a file."""
+    try:
+        if (size := path.stat().st_size) > LARGEST:
+            raise _Unreadable(
+                f"it has {size / 1e6:.0f} MB, where {LARGEST / 1e6:.0f} are read"
+            )
+        text = path.read_text(encoding="utf-8-sig")
+        if not text.strip():
+            raise _Unreadable("it is empty")
+        return cells_of(text) if path.suffix == ".ipynb" else [text]
+    except UnicodeDecodeError:
+        raise _Unreadable("it is no text in UTF-8, so no notebook") from None
+    except json.JSONDecodeError as error:
+        words = f"it is no notebook, or cut short: {error}"
+        raise _Unreadable(words) from None
+    except OSError as error:
+        raise _Unreadable(f"it cannot be read: {error.strerror}") from None
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise _Unreadable("it is JSON, but no notebook") from None
+
+
+def read_lesson(path: Path, topic: str | None) -> tuple[Submission, str]:
+    """A file as a submission to a lesson; the lesson is found where none is named.
+
+    Raises CourseError where no lesson is named and none can be told from the file.
+    """
+    submission = read(path, None)
+    if topic is None:
+        held = Counter(catalogue.find(name).topic for name in submission.wanted)
+        if not held:
+            raise CourseError(f"{path.name}: {submission.problem}")
+        topic = held.most_common(1)[0][0]
+    return _narrowed(submission, topic), topic
+
+
+def from_cells(cells: Sequence[dict[str, Any]], topic: str) -> Submission:
+    """A notebook's cells as a submission to a lesson."""
+    pieces = [code for cell in cells if (code := _cell_code(cell))]
+    submission = Submission(Path("notebook.ipynb"), pieces, defined(pieces))
+    return _narrowed(submission, topic)
+
+
+def _narrowed(submission: Submission, topic: str) -> Submission:
+    """Only the exercises of a lesson are wanted; a problem where all are another's."""
+    held = Counter(catalogue.find(name).topic for name in submission.wanted)
+    if held and not held[topic]:
+        other = catalogue.folder_of(held.most_common(1)[0][0])
+        submission.problem = f"it holds the exercises of {other}"
+    names = {e.name for e in catalogue.exercises_of(topic)}
+    submission.wanted = [name for name in submission.wanted if name in names]
+    return submission
+
+
+def cells_of(text: str) -> list[str]:
+    """The cells of a notebook that are run: all code but experiments and checks.
+
+    Of an experiment only its imports are run, since an answer may use them.
+    """
+    cells = (_cell_code(cell) for cell in _cells(json.loads(text)))
+    return [code for code in cells if code]
+
+
+def _cells(book: Any) -> list[dict[str, Any]]:
+    """A notebook's cells, of an old format too."""
+    if not isinstance(book, dict):
+        raise ValueError("not a notebook")
+    if book.get("nbformat", 4) < 4:
+        import nbformat  # takes a while to import
+
+        book = nbformat.convert(nbformat.from_dict(book), 4)
+    return [cell for cell in book["cells"] if isinstance(cell, dict)]
+
+
+def _cell_code(cell: dict[str, Any]) -> str:
+    """What of a cell is run. A solution that was made a text cell is still code."""
+    source = cell.get("source", "")
+    text = _without_magic(source if isinstance(source, str) else "".join(source))
+    metadata = _dictionary(cell, "metadata")
+    graded = _dictionary(metadata, "nbgrader")
+    answers = graded.get("solution") and graded.get("grade_id") in _names()
+    if cell.get("cell_type") != "code" and not answers:
+        return ""
+    if graded.get("grade") and not graded.get("solution"):
+        return ""
+    tags = metadata.get("tags")
+    if isinstance(tags, list) and "experiment" in tags and not graded:
+        return _imports_of(text)
+    return text
+
+
+def _dictionary(parent: dict[str, Any], key: str) -> dict[str, Any]:
+    found = parent.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+@cache
+def _names() -> frozenset[str]:
+    return frozenset(e.name for e in catalogue.all_exercises())
+
+
+def _without_magic(text: str) -> str:
+    lines = text.splitlines()
+    if lines and lines[0].startswith("%%"):
+        lines = lines[1:] if re.match(r"%%(time|timeit|capture)\b", lines[0]) else []
+    return "\n".join(re.sub(r"^(\s*)[%!?].*$", r"\1pass", line) for line in lines)
+
+
+def _imports_of(text: str) -> str:
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:
+        return ""
+    kept = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
+    return "\n".join(ast.unparse(n) for n in kept)
+
+
+def defined(pieces: Iterable[str]) -> list[str]:
+    """The exercises that the pieces define at top level, in the order of the course."""
+    names = {name for piece in pieces for name in _defined_names(piece)}
+    return [e.name for e in catalogue.all_exercises() if e.name in names]
+
+
+def _defined_names(piece: str) -> set[str]:
+    try:
+        tree = ast.parse(piece)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set(re.findall(r"^(?:def|class)\s+(\w+)", piece, re.M))
+    names: set[str] = set()
+    waiting: list[ast.stmt] = [*tree.body]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {
+                n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)
+            }
+        else:
+            waiting += [
+                n for n in ast.iter_child_nodes(node) if isinstance(n, ast.stmt)
+            ]
+    return names

@@ -1,0 +1,309 @@
+"""Many submissions: found, graded side by side, resumable at any moment.
+
+`vae-edu grade LESSON`. Each finished grade is on the disk before it counts (`store`),
+so a run that is killed and started again loses none and repeats none. The engine is any
+executor in the manner of `concurrent.futures`; Dask's is one.
+
+What belongs here: the run. What does not: how one submission is judged (`grade`).
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    wait,
+)
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from vae_edu import catalogue
+from vae_edu.errors import CourseError
+from vae_edu.grading import sandbox
+from vae_edu.grading.answers import read_lesson
+from vae_edu.grading.grade import LAW_SECONDS, Grade, grade, warm_zygote
+from vae_edu.grading.store import Store
+from vae_edu.grading.summary import Outcome, conclude
+
+AHEAD = 4  # tasks a job that wait in the executor: memory stays flat
+ATTEMPTS = 2  # of a submission whose grader died
+
+
+@dataclass(frozen=True)
+class Task:
+    """One submission to grade; plain data, for other processes and machines."""
+
+    student: str
+    path: str
+    topic: str
+    course: str
+    policy: str = sandbox.REQUIRE
+    seconds: float = LAW_SECONDS
+    again: bool = False
+
+
+def grade_task(task: Task) -> Outcome:
+    """Grade one submission, or find its grade; never raises for what it holds."""
+    try:
+        if found := known(task):
+            return found
+        store = Store(Path(task.course), task.topic, task.policy)
+        submission, topic = read_lesson(Path(task.path), task.topic)
+        zygote = warm_zygote(task.policy)
+        made = grade(zygote, submission, topic, store.seed, task.seconds)
+        store.put(store.key(submission), made)
+        return _outcome(task, made)
+    except CourseError as error:
+        return Outcome(task.student, None, 0.0, f"not graded: {error}")
+
+
+def known(task: Task) -> Outcome | None:
+    """What can be said without judging: an earlier run's grade, or no readable file."""
+    submission, _ = read_lesson(Path(task.path), task.topic)
+    if submission.problem:
+        note = _about_file(Path(task.path)) or submission.problem
+        return Outcome(task.student, None, 0.0, f"no grade: {note}")
+    if task.again:
+        return None
+    store = Store(Path(task.course), task.topic, task.policy)
+    found = store.get(store.key(submission))
+    return None if found is None else _outcome(task, found, known=True)
+
+
+def _about_file(path: Path) -> str:
+    """What is wrong where the notebook is not there under its name."""
+    if path.exists():
+        return ""
+    others = sorted(p.name for p in path.parent.glob("*") if p.name != "timestamp.txt")
+    there = f"the folder holds {', '.join(others)}" if others else "the folder is empty"
+    return f"there is no {path.name}; {there}"
+
+
+def _outcome(task: Task, made: Grade, *, known: bool = False) -> Outcome:
+    points = tuple((e.name, e.score) for e in made.exercises)
+    return Outcome(task.student, made.score, made.max_score, _note(made), known, points)
+
+
+def _note(made: Grade) -> str:
+    """What an instructor would want to know at a glance."""
+    missing = [e.name for e in made.exercises if "not in the notebook" in e.problem]
+    words = [f"missing: {', '.join(missing)}"] if missing else []
+    stopped = {e.problem for e in made.exercises if "own code" in e.problem}
+    words += [*stopped]
+    late = [e.name for e in made.exercises if "in time" in e.problem and not stopped]
+    words += [f"out of time: {', '.join(late)}"] if late else []
+    unsafe = made.sandbox == sandbox.NONE
+    return "; ".join([*words, *(["graded without a sandbox"] if unsafe else [])])
+
+
+# --- what is to be graded -------------------------------------------------------------
+
+
+def submitted(course: Path, topic: str) -> list[tuple[str, Path]]:
+    """Each student who has handed in a lesson, and the file (which may be missing)."""
+    lesson = catalogue.folder_of(topic)
+    folders = sorted((course / "submitted").glob(f"*/{lesson}"))
+    return [(f.parent.name, f / f"{lesson}.ipynb") for f in folders if f.is_dir()]
+
+
+def of_shard(
+    found: Iterable[tuple[str, Path]], shard: str | None
+) -> list[tuple[str, Path]]:
+    """The students of shard "i/N", i from 1: always the same ones."""
+    if shard is None:
+        return [*found]
+    number, slash, count = shard.partition("/")
+    if not (slash and number.isdigit() and count.isdigit()):
+        raise CourseError(f"--shard is i/N, for example 2/8; got {shard!r}.")
+    i, n = int(number), int(count)
+    if not 1 <= i <= n:
+        raise CourseError(f"--shard {shard}: the first number is 1 to {n}.")
+    return [(s, p) for s, p in found if zlib.crc32(s.encode()) % n == i - 1]
+
+
+def chosen(
+    found: Sequence[tuple[str, Path]], students: Sequence[str]
+) -> list[tuple[str, Path]]:
+    """Those students alone; all where none is named."""
+    known = {student for student, _ in found}
+    if missing := [s for s in students if s not in known]:
+        raise CourseError(f"No submission of {', '.join(missing)} for this lesson.")
+    return [(s, p) for s, p in found if not students or s in students]
+
+
+# --- the run --------------------------------------------------------------------------
+
+
+def run(
+    tasks: Sequence[Task], make: Callable[[], AbstractContextManager[Any]], ahead: int
+) -> Iterator[Outcome]:
+    """Outcomes as they come, from the executor that `make` gives.
+
+    An executor whose processes die is made anew; a submission that was there twice when
+    that happened is left ungraded, with the reason.
+    """
+    waiting = [(task, 1) for task in reversed(tasks)]
+    while waiting:
+        with make() as executor:
+            lost: list[tuple[Task, int]] = []
+            yield from _until_broken(executor, waiting, ahead, lost)
+        for task, attempt in lost:
+            if attempt < ATTEMPTS:
+                waiting.append((task, attempt + 1))
+            else:
+                note = "not graded: the grading process died twice"
+                yield Outcome(task.student, None, 0.0, note)
+
+
+def _until_broken(
+    executor: Executor,
+    waiting: list[tuple[Task, int]],
+    ahead: int,
+    lost: list[tuple[Task, int]],
+) -> Iterator[Outcome]:
+    running: dict[Future[Outcome], tuple[Task, int]] = {}
+    while (waiting or running) and not lost:
+        while waiting and len(running) < ahead:
+            entry = waiting.pop()
+            running[executor.submit(grade_task, entry[0])] = entry
+        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in done:
+            entry = running.pop(future)
+            if (outcome := _result(future)) is None:
+                lost.append(entry)
+            else:
+                yield outcome
+    lost += running.values()
+
+
+def _result(future: Future[Outcome]) -> Outcome | None:
+    """The outcome; None where the process that made it has died."""
+    try:
+        return future.result()
+    except (BrokenProcessPool, OSError, EOFError):
+        return None
+
+
+class Here(Executor):
+    """An executor in this very process: one job, nothing to start."""
+
+    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Do it now."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def _begin_worker() -> None:
+    """A worker ends with the run, even where that is killed."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    if sys.platform.startswith("linux"):
+        sandbox.die_with_parent()
+
+
+def engine(jobs: int, scheduler: str | None) -> Callable[[], Any]:
+    """What makes the executor: here, so many processes, or a Dask cluster."""
+    if scheduler is not None:
+        return lambda: _dask(scheduler)
+    if jobs == 1:
+        return lambda: nullcontext(Here())
+    context = multiprocessing.get_context("spawn")
+    return lambda: ProcessPoolExecutor(jobs, context, _begin_worker)
+
+
+def _dask(scheduler: str) -> Any:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise CourseError(
+            "--scheduler needs Dask: pip install 'vae_edu[scale]', here and in the "
+            "cluster's environment."
+        ) from None
+    try:
+        client = Client(scheduler, timeout=20)
+    except (OSError, ValueError) as error:
+        raise CourseError(
+            f"No Dask scheduler answers at {scheduler}: {error}"
+        ) from None
+    return _DaskExecutor(client)
+
+
+class _DaskExecutor:
+    """Dask's executor, which closes its client with it."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def __enter__(self) -> Any:
+        return self.client.get_executor(pure=False, retries=1)
+
+    def __exit__(self, *raised: object) -> None:
+        self.client.close()
+
+
+# --- the command ----------------------------------------------------------------------
+
+
+def command(
+    lesson: str,
+    *,
+    course: Path,
+    students: Sequence[str] = (),
+    jobs: int | None = None,
+    shard: str | None = None,
+    scheduler: str | None = None,
+    again: bool = False,
+    seconds: float = LAW_SECONDS,
+    policy: str = sandbox.REQUIRE,
+) -> int:
+    """Grade a lesson's submissions, show progress, print a summary; the exit status.
+
+    0 where every submission has a grade, 1 where one has none.
+    """
+    topic = catalogue.topic_of(lesson)
+    found = submitted(course, topic)
+    if not found:
+        where = f"submitted/*/{catalogue.folder_of(topic)}"
+        raise CourseError(
+            f"There is no submission {where} in {course}. Collect them first "
+            "(nbgrader collect, nbgrader zip_collect), or name a folder with --from."
+        )
+    found = of_shard(chosen(found, students), shard)
+    jobs = jobs or os.cpu_count() or 1
+    tasks = [
+        Task(s, str(p), topic, str(course), policy, seconds, again) for s, p in found
+    ]
+    Store(course, topic, policy).tidy()
+    shown = tqdm(
+        _all(tasks, jobs, scheduler), "grading", len(tasks), unit=" submission"
+    )
+    return conclude(course, topic, [*shown])
+
+
+def _all(tasks: Sequence[Task], jobs: int, scheduler: str | None) -> Iterator[Outcome]:
+    """Outcomes that are known already, then those of the rest."""
+    rest = []
+    for task in tasks:
+        found = known(task)
+        if found is None:
+            rest.append(task)
+        else:
+            yield found
+    if rest:
+        jobs = min(jobs, len(rest))
+        yield from run(rest, engine(jobs, scheduler), AHEAD * jobs)

@@ -1,0 +1,101 @@
+"""From an LMS's downloads to an nbgrader course's `submitted/`.
+
+What belongs here: which file is whose. What does not: reading notebooks, grading.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+
+from vae_edu import catalogue
+from vae_edu.errors import CourseError
+from vae_edu.grading.store import FOLDER
+from vae_edu.paths import course_root
+
+_CANVAS = re.compile(r"(?P<name>[^_]+)_(?:LATE_)?(?P<id>\d+)_(?P<number>\d+)_.*")
+_MOODLE = re.compile(r"(?P<name>.+)_(?P<id>\d+)_assignsubmission_file_?.*")
+
+
+def course_folder(named: str | None) -> Path:
+    """The nbgrader course: the folder named, else the current one, else the checkout's.
+
+    Raises CourseError where the named one is no folder.
+    """
+    if named is not None:
+        folder = Path(named).expanduser().resolve()
+        if not folder.is_dir():
+            raise CourseError(f"There is no folder {named!r} (--course).")
+        return folder
+    here = Path.cwd()
+    return here if (here / "submitted").is_dir() else course_root()
+
+
+def take_in(source: str, course: Path, lesson: str) -> None:
+    """Copy each student's notebook from a folder of downloads into `submitted/`.
+
+    A student is told by the file's name as Canvas or Moodle writes it, else by its
+    folder, else by its name. What is replaced is kept under `grades/`.
+    """
+    folder = Path(source).expanduser()
+    if not folder.is_dir():
+        raise CourseError(f"There is no folder {source!r} (--from).")
+    name = catalogue.folder_of(catalogue.topic_of(lesson))
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and _visible(p, folder))
+    newest: dict[str, Path] = {}
+    for path in sorted(files, key=lambda p: (p.suffix == ".ipynb", _order(p))):
+        newest[student_of(path.relative_to(folder), name)] = path
+    if not newest:
+        raise CourseError(f"There is no file in {source!r}.")
+    for student, path in newest.items():
+        _place(path, course, student, name)
+    print(f"took in {len(newest)} submissions from {len(files)} files in {folder}")
+
+
+def _visible(path: Path, folder: Path) -> bool:
+    parts = path.relative_to(folder).parts
+    return not any(p.startswith(".") or p == "__MACOSX" for p in parts)
+
+
+def _order(path: Path) -> tuple[int, float]:
+    """Later attempts last: by Canvas's number, else by the file's time."""
+    found = _CANVAS.fullmatch(path.name)
+    return (int(found["number"]) if found else 0), path.stat().st_mtime
+
+
+def student_of(path: Path, lesson: str) -> str:
+    """Who handed in a file; `path` is relative to the downloads."""
+    for text in (path.parts[0], path.name):
+        for pattern in (_MOODLE, _CANVAS):
+            if found := pattern.fullmatch(text):
+                return f"{found['name']}_{found['id']}"
+    if len(path.parts) > 1:
+        return path.parts[0]
+    stem = re.sub(r"\s*\(\d+\)$", "", path.stem)
+    return re.sub(rf"[ _-]*{re.escape(lesson)}[ _-]*", "", stem) or stem
+
+
+def _place(path: Path, course: Path, student: str, lesson: str) -> None:
+    """Put a file where nbgrader looks for it; a file of another kind keeps its name."""
+    target = course / "submitted" / student / lesson / f"{lesson}.ipynb"
+    if path.suffix != ".ipynb":
+        target = target.with_name(path.name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists():
+        if _same([path, target]):
+            return
+        _set_aside(target, course / FOLDER / lesson / "replaced" / student)
+    shutil.copyfile(path, target)
+
+
+def _same(paths: Iterable[Path]) -> bool:
+    return len({p.read_bytes() for p in paths}) == 1
+
+
+def _set_aside(path: Path, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    name = sha256(path.read_bytes()).hexdigest()[:12]
+    shutil.copyfile(path, folder / f"{name}{path.suffix}")

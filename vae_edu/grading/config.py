@@ -1,0 +1,32 @@
+"""Makes a course's nbgrader grade with our scores: `configure(c)`, and no more.
+
+Read at every nbgrader command, so it imports nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+SANITIZE = (
+    "nbgrader.preprocessors.ClearOutput",
+    "nbgrader.preprocessors.DeduplicateIds",
+    "nbgrader.preprocessors.OverwriteKernelspec",
+    "vae_edu.grading.nbgrader.RestoreCells",
+    "nbgrader.preprocessors.CheckCellMetadata",
+)
+AUTOGRADE = (
+    "vae_edu.grading.nbgrader.TrustedGrade",
+    "nbgrader.preprocessors.LimitOutput",
+    "nbgrader.preprocessors.SaveAutoGrades",
+    "nbgrader.preprocessors.AssignLatePenalties",
+    "nbgrader.preprocessors.CheckCellMetadata",
+)
+
+
+def configure(c: Any) -> None:
+    """Make a course's nbgrader grade with the laws, outside the learner's process."""
+    c.Autograde.sanitize_preprocessors = [*SANITIZE]
+    c.Autograde.autograde_preprocessors = [*AUTOGRADE]
+    # feedback and the Formgrader's pages are opened in a browser
+    c.HTMLExporter.sanitize_html = True
+    c.HTMLExporter.filters = {"clean_html": "vae_edu.grading.clean.clean"}

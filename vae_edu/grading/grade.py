@@ -1,0 +1,238 @@
+"""One submission's grade: every exercise of its lesson, judged, scored, explained.
+
+What belongs here: from a notebook to a `Grade`, and what of the verdicts a learner may
+see. What does not: many submissions (`batch`), a gradebook (`nbgrader`), words
+(`report`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import math
+import secrets
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from vae_edu import catalogue
+from vae_edu.checks.judging import Verdict, score
+from vae_edu.errors import CourseError
+from vae_edu.feedback import Feedback
+from vae_edu.grading import sandbox
+from vae_edu.grading.answers import Submission, read_lesson
+from vae_edu.grading.process import Zygote, session
+from vae_edu.grading.verdicts import Judgement, judge_exercise
+from vae_edu.subject import SubjectError
+
+LAW_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A law that is broken. Of a hidden law, `message` says nothing of its inputs."""
+
+    title: str
+    kind: str
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class ExerciseGrade:
+    """The outcome for one exercise; `problem` says why no law could be tried.
+
+    public: what `check` says of it too; hidden: laws broken at inputs of the grader.
+    """
+
+    name: str
+    number: str
+    score: float
+    max_score: float
+    passed: bool = False
+    misconception: str | None = None
+    advice: str = ""
+    public: tuple[Finding, ...] = ()
+    hidden: tuple[Finding, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Grade:
+    """The outcome for a submission; `problem` says why nothing could be graded.
+
+    sandbox: what confined the learner's code (see `sandbox.KINDS`).
+    """
+
+    lesson: str
+    exercises: tuple[ExerciseGrade, ...]
+    sandbox: str
+    problem: str = ""
+
+    @property
+    def score(self) -> float:
+        """Points earned, of the exercises that are graded by laws."""
+        return math.fsum(e.score for e in self.exercises)
+
+    @property
+    def max_score(self) -> float:
+        """Points that could be earned."""
+        return math.fsum(e.max_score for e in self.exercises)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, for JSON."""
+        return asdict(self)
+
+
+def grade_of(data: dict[str, Any]) -> Grade:
+    """The inverse of `Grade.as_dict`."""
+    exercises = []
+    for entry in data["exercises"]:
+        found = {k: tuple(Finding(**f) for f in entry[k]) for k in ("public", "hidden")}
+        exercises.append(ExerciseGrade(**(entry | found)))
+    return Grade(**(data | {"exercises": tuple(exercises)}))
+
+
+def grade_notebook(
+    path: str | Path,
+    lesson: str | None = None,
+    *,
+    policy: str = sandbox.REQUIRE,
+    seed: str | None = None,
+    seconds: float = LAW_SECONDS,
+) -> Grade:
+    """Grade a notebook (or a .py file) without a course tree.
+
+    lesson: "04_kl_divergence", "kl_divergence" or "4"; where it is None, the lesson
+    whose exercises the file holds. policy: "require" a sandbox, "prefer" one, or "off".
+    seed: draws the inputs; None draws a new one a process. seconds: for each law.
+    Raises CourseError where there is no sandbox, no such lesson or no such file; what
+    is wrong with the file itself is the grade's `problem`.
+    """
+    topic = catalogue.topic_of(lesson) if lesson is not None else None
+    submission, topic = read_lesson(Path(path), topic)
+    return grade(warm_zygote(policy), submission, topic, seed or _seed(), seconds)
+
+
+@cache
+def _seed() -> str:
+    return secrets.token_hex(16)
+
+
+_warm = threading.local()  # bubblewrap ends a zygote with the thread that made it
+
+
+def warm_zygote(policy: str) -> Zygote:
+    """The zygote of the calling thread, started when first asked for."""
+    known: dict[str, Zygote] = _warm.__dict__
+    if policy not in known:
+        known[policy] = Zygote(policy)
+        atexit.register(known[policy].close)
+    return known[policy]
+
+
+def grade(
+    zygote: Zygote, submission: Submission, topic: str, seed: str, seconds: float
+) -> Grade:
+    """Judge every exercise of a lesson in one submission."""
+    lesson = catalogue.folder_of(topic)
+    if submission.problem:
+        exercises = [_ungraded(e, submission.problem) for e in _exercises(topic)]
+        return Grade(lesson, tuple(exercises), zygote.sandbox, submission.problem)
+    try:
+        with session(zygote, submission, topic, seconds) as fork:
+            graded = [
+                _exercise_grade(e, judge_exercise(fork, topic, e.name, seed, seconds))
+                if e.name in submission.wanted
+                else _ungraded(e, "it is not in the notebook")
+                for e in _exercises(topic)
+            ]
+    except SubjectError as error:
+        problem = _words_of_loading(error)
+        graded = [_ungraded(e, problem) for e in _exercises(topic)]
+    return Grade(lesson, tuple(graded), zygote.sandbox)
+
+
+def _exercises(topic: str) -> Sequence[catalogue.Exercise]:
+    found = catalogue.exercises_of(topic)
+    if not found:
+        raise CourseError(f"Lesson {catalogue.folder_of(topic)} has no exercises.")
+    return found
+
+
+def _words_of_loading(error: SubjectError) -> str:
+    if error.kind == "Timeout":
+        return "the notebook's own code did not come to an end in time"
+    return f"the notebook's own code stopped: {error.message}"[:500]
+
+
+def _ungraded(exercise: catalogue.Exercise, problem: str) -> ExerciseGrade:
+    points = float(exercise.card.points)
+    return ExerciseGrade(
+        exercise.name, exercise.card.number, 0.0, points, problem=problem
+    )
+
+
+def _exercise_grade(exercise: catalogue.Exercise, judged: Judgement) -> ExerciseGrade:
+    points = float(exercise.card.points)
+    earned = points if judged.passed else score(judged.verdicts, points)
+    known = judged.known
+    return ExerciseGrade(
+        exercise.name,
+        exercise.card.number,
+        _clamped(earned, points),
+        points,
+        judged.passed,
+        known.name if known else None,
+        known.sentence if known else "",
+        _shown(exercise, judged),
+        _kept_back(judged),
+        _unfinished(judged),
+    )
+
+
+def _clamped(earned: float, points: float) -> float:
+    return min(max(earned, 0.0), points) if math.isfinite(earned) else 0.0
+
+
+def _unfinished(judged: Judgement) -> str:
+    kinds = {v.kind for v in judged.verdicts}
+    if "unfinished" in kinds:
+        return "it is not filled in"
+    return "it did not come to an end in time" if "time" in kinds else ""
+
+
+def _shown(exercise: catalogue.Exercise, judged: Judgement) -> tuple[Finding, ...]:
+    """Broken public laws at public inputs: word for word what `check` says.
+
+    The first broken one in words, the others by what they say; where the values are
+    wrong the others are open, as there.
+    """
+    broken = [v for v in judged.public if not v.holds]
+    if broken and broken[0].law.name == "values":
+        broken = broken[:1]
+    words = Feedback(exercise, judged.public, judged.known).paragraphs()[1:]
+    told = "\n".join(words)[:4000]
+    return tuple(
+        Finding(v.law.sentence, v.kind, told if i == 0 else "")
+        for i, v in enumerate(broken)
+    )
+
+
+def _kept_back(judged: Judgement) -> tuple[Finding, ...]:
+    """Laws broken at the grader's inputs alone: their names, nothing of the inputs.
+
+    What the code said is kept back as well: an exception may carry its inputs.
+    """
+    said = {v.law.name for v in judged.public if not v.holds}
+    return tuple(
+        Finding(_sentence(v), v.kind)
+        for v in judged.verdicts
+        if not v.holds and v.law.name not in said and v.kind != "unfinished"
+    )[: 1 if "values" in said else None]
+
+
+def _sentence(verdict: Verdict) -> str:
+    how = {"error": " (your code raised an exception)", "time": " (out of time)"}
+    return verdict.law.sentence + how.get(verdict.kind, "")

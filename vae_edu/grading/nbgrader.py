@@ -1,0 +1,129 @@
+"""nbgrader's autograding with our scores: no cell of a submission is executed.
+
+Where `vae-edu grade` has been run, `TrustedGrade` finds the grade; where it has not, as
+after a click in the Formgrader, it makes it on the spot.
+
+What belongs here: nbgrader's preprocessors. What does not: judging, configuration.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nbconvert.exporters.exporter import ResourcesDict
+from nbformat import NotebookNode
+from nbformat.v4 import new_output
+from nbgrader import utils
+from nbgrader.api import Gradebook
+from nbgrader.preprocessors import NbGraderPreprocessor, OverwriteCells
+from traitlets import Bool, Float
+
+from vae_edu import catalogue
+from vae_edu.errors import CourseError
+from vae_edu.grading import sandbox
+from vae_edu.grading.answers import from_cells
+from vae_edu.grading.grade import LAW_SECONDS, ExerciseGrade, Grade, grade, warm_zygote
+from vae_edu.grading.report import markdown
+from vae_edu.grading.store import Store
+
+
+class TrustedGrade(NbGraderPreprocessor):
+    """Writes each exercise's feedback and score into its check cell."""
+
+    seconds = Float(LAW_SECONDS, help="time for each law").tag(config=True)
+    unsafe_no_sandbox = Bool(
+        False, help="run submissions with your own rights where there is no sandbox"
+    ).tag(config=True)
+
+    def preprocess(
+        self, nb: NotebookNode, resources: ResourcesDict
+    ) -> tuple[NotebookNode, ResourcesDict]:
+        """Grade the notebook; every cell's output is ours, or empty."""
+        graded = self._grade(nb, resources["nbgrader"]["assignment"])
+        by_cell = {f"test_{e.name}": e for e in graded.exercises}
+        for cell in nb.cells:
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+            if utils.is_grade(cell) and not utils.is_solution(cell):
+                _write(cell, by_cell.get(cell.metadata.nbgrader.get("grade_id")))
+        return nb, resources
+
+    def _grade(self, nb: NotebookNode, assignment: str) -> Grade:
+        topic = catalogue.topic_of(assignment)
+        policy = sandbox.OFF if self.unsafe_no_sandbox else sandbox.REQUIRE
+        store = Store(Path.cwd(), topic, policy)  # nbgrader runs in the course's root
+        submission = from_cells(nb.cells, topic)
+        key = store.key(submission)
+        if (found := store.get(key)) is not None:
+            return found
+        zygote = warm_zygote(policy)
+        made = grade(zygote, submission, topic, store.seed, self.seconds)
+        store.put(key, made)
+        return made
+
+
+def _write(cell: NotebookNode, graded: ExerciseGrade | None) -> None:
+    """Fill in a check cell: words to read, and the score in nbgrader's way.
+
+    Raises CourseError for a cell that no exercise belongs to: without an output,
+    nbgrader would give it full marks.
+    """
+    name = cell.metadata.nbgrader.get("grade_id")
+    if graded is None or cell.cell_type != "code":
+        raise CourseError(f"The graded cell {name!r} belongs to no exercise.")
+    worth = float(cell.metadata.nbgrader["points"])
+    share = graded.score / graded.max_score if graded.max_score else 0.0
+    score = min(max(round(share * worth, 2), 0.0), worth)
+    words, number = markdown(graded), f"{score:.2f}"
+    shown = new_output("display_data", {"text/markdown": words, "text/plain": words})
+    given = new_output("execute_result", {"text/plain": number}, execution_count=None)
+    cell.outputs = [shown, given]
+
+
+class RestoreCells(OverwriteCells):
+    """nbgrader's OverwriteCells, which also gives back cells that a learner removed.
+
+    nbgrader's own way of adding a graded cell fails where the cell before it is missing
+    too, and so does a cell of another lesson: each would cost the whole submission.
+    """
+
+    def preprocess(
+        self, nb: NotebookNode, resources: ResourcesDict
+    ) -> tuple[NotebookNode, ResourcesDict]:
+        """Drop foreign grade ids, overwrite what is locked, add what is missing."""
+        given = resources["nbgrader"]
+        with Gradebook(given["db_url"]) as gradebook:
+            source = gradebook.find_notebook(given["notebook"], given["assignment"])
+            known = {cell.name for cell in source.source_cells}
+        for cell in nb.cells:
+            if _id(cell) not in known:
+                cell.metadata.pop("nbgrader", None)
+        nb, resources = super().preprocess(nb, resources)
+        with Gradebook(given["db_url"]) as self.gradebook:
+            self._restore(nb)
+        return nb, resources
+
+    def _restore(self, nb: NotebookNode) -> None:
+        source = self.gradebook.find_notebook(self.notebook_id, self.assignment_id)
+        graded = {cell.name: cell for cell in source.grade_cells}
+        solutions = {cell.name for cell in source.solution_cells}
+        before = None
+        for entry in source.source_cells:
+            missing = entry.name not in {_id(cell) for cell in nb.cells}
+            if missing and entry.name in graded:
+                worth = graded[entry.name].max_score
+                prose = entry.name in solutions
+                made = self.missing_cell_transform(entry, worth, prose)
+                nb.cells.insert(_after(nb, before), made)
+            before = entry.name
+
+
+def _id(cell: NotebookNode) -> str | None:
+    found = cell.metadata.get("nbgrader")
+    return found.get("grade_id") if isinstance(found, dict) else None
+
+
+def _after(nb: NotebookNode, name: str | None) -> int:
+    """The place after a cell; the end where it is not there."""
+    places = [i for i, cell in enumerate(nb.cells) if name and _id(cell) == name]
+    return places[0] + 1 if places else len(nb.cells)

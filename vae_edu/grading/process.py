@@ -1,0 +1,260 @@
+"""The process that runs learners' code, as the judge sees it: started, asked, ended.
+
+What belongs here: a zygote's handle, sessions (a submission loaded in a process of its
+own), and subjects that live there. What does not: laws, true values, scores.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from vae_edu import catalogue
+from vae_edu.errors import CourseError
+from vae_edu.grading import sandbox, wire
+from vae_edu.grading.answers import Submission
+from vae_edu.subject import Answer, Request, Subject, SubjectError
+from vae_edu.work import reference_file
+
+START_SECONDS = 120.0  # patience with a zygote on a busy machine
+
+
+class Zygote:
+    """The warm process from which every answer's process is forked, inside a sandbox.
+
+    policy: "require" a sandbox, "prefer" one, "off"; or one of `sandbox.KINDS` by name.
+    Afterwards `sandbox` is the kind in force, `problems` say why it is no better one.
+    bubblewrap ends it with the thread that made it, so make it in one that lasts.
+    """
+
+    def __init__(
+        self, policy: str = sandbox.PREFER, limits: sandbox.Limits = sandbox.LIMITS
+    ) -> None:
+        if not hasattr(os, "fork"):
+            raise CourseError(
+                "Judging forks processes, which this system cannot do. "
+                "Use Linux, macOS or WSL."
+            )
+        self.limits = limits
+        self.problems: list[str] = []
+        for kind in sandbox.kinds(policy):
+            problem = sandbox.lacking(kind) or self._start(kind)
+            if not problem:
+                self.sandbox = kind
+                return
+            self.problems.append(f"{kind}: {problem}")
+        said = "; ".join(self.problems)
+        if policy == sandbox.OFF or policy == sandbox.NONE:
+            raise CourseError(f"The judging process did not start ({said}).")
+        raise CourseError(f"There is no sandbox here ({said}). {sandbox.REMEDY}")
+
+    def _start(self, kind: str) -> str:
+        """Start it; the problem, if it did not start."""
+        self.control, other = socket.socketpair()
+        with other, tempfile.TemporaryFile() as said:
+            self.process = _popen(kind, self.limits, other.fileno(), said)
+            other.close()
+            with suppress(wire.WireError, OSError):
+                wire.receive(self.control, time.monotonic() + START_SECONDS)
+                return ""
+            self.close()
+            said.seek(0)
+            words = said.read().decode(errors="replace").strip()
+        return words.splitlines()[-1][:300] if words else "it did not start"
+
+    def fork(self) -> Fork:
+        """A new session; the zygote is started again where it has died."""
+        try:
+            return self._fork()
+        except (wire.WireError, OSError):
+            self.close()
+            if problem := self._start(self.sandbox):
+                raise CourseError(f"The judging process died: {problem}") from None
+            return self._fork()
+
+    def _fork(self) -> Fork:
+        own = _socket_through(self.control, START_SECONDS)
+        try:
+            sign, descriptors = _sign(self.control, time.monotonic() + START_SECONDS)
+            if sign != b"+":
+                raise wire.WireError("no session could be made")
+            message = wire.receive(self.control, time.monotonic() + START_SECONDS)
+            return Fork(own, int(message["pid"]), *descriptors)
+        except BaseException:
+            own.close()
+            raise
+
+    def close(self) -> None:
+        """End it."""
+        self.control.close()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def _popen(
+    kind: str, limits: sandbox.Limits, control: int, said: Any
+) -> subprocess.Popen[bytes]:
+    """The zygote's process, with nothing of ours but its socket."""
+    code = f"import sys; sys.path[:] = {sandbox.search_path()!r}; "
+    code += "from vae_edu.grading import sandbox; "
+    code += f"sandbox.begin({control}, {kind!r}, *{astuple(limits)})"
+    command, passed = [sandbox.python(), "-P", "-s", "-B", "-c", code], [control]
+    if kind == sandbox.BUBBLEWRAP:
+        passed.append(sandbox.filter_file())
+        command = sandbox.command(command, passed[-1])
+    try:
+        return subprocess.Popen(
+            command,
+            pass_fds=passed,
+            env=sandbox.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        )
+    finally:
+        for descriptor in passed[1:]:
+            os.close(descriptor)
+
+
+@dataclass
+class Fork:
+    """A forked process: its socket and, of a session, the pid and a descriptor of it.
+
+    Both come from the zygote. A session ends its laws' processes, and its own end ends
+    them all: what it might say about their pids is not believed.
+    """
+
+    sock: socket.socket
+    pid: int = 0
+    handle: int = -1
+
+    def kill(self) -> None:
+        """End it; a session takes its laws' processes with it."""
+        self.sock.close()
+        with suppress(ProcessLookupError, PermissionError):
+            if self.handle >= 0:
+                signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+            elif self.pid > 0:
+                os.kill(self.pid, signal.SIGKILL)
+        if self.handle >= 0:
+            os.close(self.handle)
+        self.pid, self.handle = 0, -1
+
+
+def _socket_through(parent: socket.socket, seconds: float) -> socket.socket:
+    """Hand over one end of a pair of sockets; the other, which never waits longer."""
+    own, other = socket.socketpair()
+    own.settimeout(seconds)
+    with other:
+        try:
+            socket.send_fds(parent, [b"f"], [other.fileno()])
+        except BaseException:
+            own.close()
+            raise
+    return own
+
+
+def _sign(sock: socket.socket, deadline: float) -> tuple[bytes, list[int]]:
+    """One byte, and the descriptor that may come with it."""
+    if not select.select([sock], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        raise TimeoutError
+    data, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
+    return data, list(descriptors)
+
+
+def fork_law(session: Fork, seconds: float) -> Fork:
+    """Ask a session for a fork that serves one law."""
+    own = _socket_through(session.sock, seconds)
+    try:
+        wire.receive(session.sock, time.monotonic() + seconds)
+        return Fork(own)
+    except BaseException:
+        own.close()
+        raise
+
+
+@contextmanager
+def session(
+    zygote: Zygote, submission: Submission, topic: str, seconds: float
+) -> Iterator[Fork]:
+    """A process that has loaded a submission; SubjectError where that fails."""
+    fork = zygote.fork()
+    try:
+        message = {
+            "name": submission.path.name,
+            "pieces": submission.pieces,
+            "wanted": submission.wanted,
+            "earlier": earlier_sources(topic),
+        }
+        _hand_over(fork, message)
+        reply = _reply(fork, time.monotonic() + 2 * seconds)
+        if "failed" in reply:
+            raise SubjectError("LoadError", str(reply["failed"]))
+        fork.sock.settimeout(seconds)
+        yield fork
+    finally:
+        fork.kill()
+
+
+def _hand_over(fork: Fork, message: dict[str, Any]) -> None:
+    """Send a message to a process that may have died, or not listen."""
+    try:
+        wire.send(fork.sock, message)
+    except wire.WireError as error:
+        raise SubjectError("TooLarge", f"{error}") from None
+    except TimeoutError:
+        raise SubjectError("Timeout", "the code did not finish in time") from None
+    except OSError:
+        raise SubjectError("Died", "the process that ran it died") from None
+
+
+def earlier_sources(topic: str) -> dict[str, str]:
+    """The reference answers of the lessons before this one, as text, in order."""
+    before = catalogue.TOPICS[: catalogue.TOPICS.index(topic)]
+    files = {t: reference_file(t) for t in before}
+    return {t: f.read_text(encoding="utf-8") for t, f in files.items() if f.exists()}
+
+
+def _reply(fork: Fork, deadline: float) -> dict[str, Any]:
+    """A message from a process that may hang, die or talk nonsense."""
+    try:
+        return wire.receive(fork.sock, deadline)
+    except TimeoutError:
+        raise SubjectError("Timeout", "the code did not finish in time") from None
+    except (wire.WireError, OSError) as error:
+        raise SubjectError("Died", f"the process that ran it died: {error}") from None
+
+
+def remote(fork: Fork, seconds: float) -> Subject:
+    """A subject in another process, which may keep us waiting so long in all.
+
+    The judge's own time (an oracle's first import, a quadrature) does not count.
+    """
+    left = seconds
+
+    def perform(request: Request) -> Answer:
+        nonlocal left
+        asked = time.monotonic()
+        try:
+            _hand_over(fork, wire.request_message(request))
+            reply = _reply(fork, asked + left)
+        finally:
+            left -= time.monotonic() - asked
+        try:
+            return wire.answer_of(reply)
+        except (wire.WireError, KeyError, TypeError, ValueError, AttributeError):
+            raise SubjectError("Died", "its process sent no valid answer") from None
+
+    return Subject(perform)

@@ -1,0 +1,63 @@
+"""What a learner reads of a grade, as Markdown; an instructor's table, as text.
+
+Every word that a submission had a part in is escaped: feedback pages show Markdown and
+raw HTML alike.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+
+from vae_edu.grading.grade import ExerciseGrade
+
+
+def markdown(grade: ExerciseGrade) -> str:
+    """The feedback to one exercise."""
+    lines = [f"**Exercise {grade.number} · `{grade.name}`: {_verdict(grade)}**"]
+    if grade.problem:
+        lines.append(f"Not judged: {html.escape(grade.problem)}.")
+    if grade.misconception:
+        name, advice = html.escape(grade.misconception), html.escape(grade.advice)
+        lines.append(f"*{name}.* {advice}")
+    lines += _broken(grade)
+    return "\n\n".join(lines)
+
+
+def _verdict(grade: ExerciseGrade) -> str:
+    points = f"{grade.score:g} of {grade.max_score:g} points"
+    return f"right, {points}" if grade.passed else points
+
+
+def _broken(grade: ExerciseGrade) -> list[str]:
+    lines: list[str] = []
+    if grade.public:
+        lines.append("Not true yet, as `check` says too:")
+        lines.append("\n".join(f"- {html.escape(f.title)}" for f in grade.public))
+    lines += [_block(f.message) for f in grade.public if f.message]
+    if grade.hidden:
+        lines.append("Not true at inputs that only the grader knows:")
+        lines.append("\n".join(f"- {html.escape(f.title)}" for f in grade.hidden))
+    return lines
+
+
+def _block(text: str) -> str:
+    """Text as it stands. A blank line would end the block, and let Markdown in."""
+    lines = [html.escape(line) or "&nbsp;" for line in text.splitlines()]
+    body = "\n".join(lines).replace("$", "&#36;").replace("`", "&#96;")
+    return f'<pre style="white-space:pre-wrap">{body}</pre>'
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Rows of text in columns; the last column is not padded."""
+    body = [[*row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*body, strict=True)]
+    return "\n".join(
+        "  ".join(
+            [
+                *(cell.ljust(w) for cell, w in zip(row, widths[:-1], strict=False)),
+                row[-1],
+            ]
+        ).rstrip()
+        for row in body
+    )

@@ -1,0 +1,126 @@
+"""Grades on disk, found again by their content: what makes a run resumable.
+
+A grade is kept under a hash of all that decides it: the code that is run, the lesson,
+the laws, the package that judges, the seed, the sandbox. So nothing is ever stale, two
+equal submissions are judged once, and a run that was killed goes on where it stopped.
+Files appear whole (written aside, then renamed) or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from vae_edu import catalogue
+from vae_edu.errors import CourseError
+from vae_edu.grading.answers import Submission
+from vae_edu.grading.grade import Grade, grade_of
+from vae_edu.paths import course_root
+
+FOLDER = "grades"
+OLD = 3600.0  # seconds after which a file written aside has been left behind
+_JUDGES = (
+    *("vae_edu/checks/**/*.py", "vae_edu/checks/**/*.json", "vae_edu/exercises/*.py"),
+    *("vae_edu/grading/*.py", "vae_edu/*.py", "tests/hidden/*.py"),
+    "solutions/*/exercises.py",
+)
+
+
+class Store:
+    """The grades of one lesson in a course's folder."""
+
+    def __init__(self, course: Path, topic: str, policy: str) -> None:
+        self.topic, self.policy = topic, policy
+        self.folder = course / FOLDER / catalogue.folder_of(topic)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.seed = secret(course)
+        except OSError as error:
+            raise CourseError(
+                f"Grades cannot be kept in {self.folder}: {error.strerror}. "
+                "Give write access to it, or another folder with --course."
+            ) from None
+
+    def key(self, submission: Submission) -> str:
+        """A hash of all that decides a submission's grade."""
+        parts = [self.topic, self.policy, self.seed, judges(), submission.problem]
+        parts += [*submission.wanted, "", *submission.pieces]
+        text = json.dumps(parts).encode("utf-8", "surrogatepass")
+        return hashlib.sha256(text).hexdigest()
+
+    def get(self, key: str) -> Grade | None:
+        """The grade kept under a key; None where there is none, or not whole."""
+        try:
+            text = self._path(key).read_text(encoding="utf-8")
+            return grade_of(json.loads(text))
+        except (OSError, ValueError, TypeError, LookupError):
+            return None
+
+    def put(self, key: str, grade: Grade) -> None:
+        """Keep a grade; it is on the disk when this returns."""
+        path = self._path(key)
+        path.parent.mkdir(exist_ok=True)
+        write_whole(path, json.dumps(grade.as_dict(), indent=1))
+
+    def tidy(self) -> None:
+        """Remove what killed runs were writing."""
+        for path in self.folder.glob("*/.*.tmp"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > OLD:
+                    path.unlink()
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.json"
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that it is seen whole or not at all, and survives a crash."""
+    try:
+        handle, aside = tempfile.mkstemp(".tmp", f".{path.name}.", path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(aside, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(aside)
+            raise
+    except OSError as error:
+        raise CourseError(f"{path} could not be written: {error.strerror}.") from None
+
+
+def secret(course: Path) -> str:
+    """The seed of a course's inputs, drawn once; only its owner can read it.
+
+    Equal for every learner and every run, so that a regrade gives the same grade.
+    """
+    path = course / FOLDER / ".seed"
+    if not path.exists():
+        handle, aside = tempfile.mkstemp(".tmp", ".seed.", path.parent)
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_hex(16))
+        with suppress(FileExistsError):
+            os.link(aside, path)  # of two runs that start at once, one wins
+        os.unlink(aside)
+    return path.read_text().strip()
+
+
+@cache
+def judges() -> str:
+    """A hash of everything that could change a verdict on the same code."""
+    digest = hashlib.sha256(f"{sys.version_info[:3]} {version('torch')}".encode())
+    for path in sorted({p for g in _JUDGES for p in course_root().glob(g)}):
+        digest.update(f"{path.relative_to(course_root())}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
