@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 USER_ERROR = 2
+INSTRUCTORS = ("vae_edu.build", "vae_edu.grading")
+NOT_RELEASED = (
+    "this verb belongs to the instructor's side, which a learner's copy does not have. "
+    "Use a full checkout."
+)
 
 
 def _data(verbs: Verbs) -> None:
@@ -116,6 +121,18 @@ def _run_judge(args: argparse.Namespace) -> int:
     )
 
 
+def _release(verbs: Verbs) -> None:
+    parser = verbs.add_parser("release", help="write what learners get to a folder")
+    parser.add_argument("--to", required=True, metavar="DIR", help="new or empty")
+
+    def run(args: argparse.Namespace) -> int:
+        from vae_edu.build import release
+
+        return release.command(args.to)
+
+    parser.set_defaults(run=run)
+
+
 def _grade(verbs: Verbs) -> None:
     parser = verbs.add_parser("grade", help="grade a lesson's submissions")
     parser.add_argument("lesson", metavar="LESSON")
@@ -128,11 +145,20 @@ def _grade(verbs: Verbs) -> None:
     parser.add_argument(
         "--student", action="append", default=[], metavar="ID", help="only these"
     )
+    _add_scale(parser)
+    _add_judging(parser)
+    parser.set_defaults(run=_run_grade)
+
+
+def _add_scale(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, metavar="N", help="default: every core")
     parser.add_argument("--shard", metavar="i/N", help="the i-th of N parts, from 1")
     parser.add_argument(
         "--scheduler", metavar="ADDRESS", help="a Dask cluster, tcp://host:8786"
     )
+
+
+def _add_judging(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--regrade", action="store_true", help="judge anew what has a grade already"
     )
@@ -144,8 +170,6 @@ def _grade(verbs: Verbs) -> None:
         action="store_true",
         help="run submissions with your own rights; each grade says so",
     )
-
-    parser.set_defaults(run=_run_grade)
 
 
 def _run_grade(args: argparse.Namespace) -> int:
@@ -167,7 +191,10 @@ def _run_grade(args: argparse.Namespace) -> int:
     )
 
 
-VERBS: tuple[Register, ...] = (_data, _doctor, _progress, _judge, _grade, _build)
+VERBS: tuple[Register, ...] = (
+    *(_data, _doctor, _progress),
+    *(_judge, _release, _grade, _build),
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -189,6 +216,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = args.run(args)
     except CourseError as error:
         print(f"vae-edu: {error}", file=sys.stderr)
+        return USER_ERROR
+    except ModuleNotFoundError as error:
+        if str(error.name) not in INSTRUCTORS:
+            raise
+        print(f"vae-edu: {NOT_RELEASED}", file=sys.stderr)
         return USER_ERROR
     return status
 
