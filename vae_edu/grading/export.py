@@ -45,7 +45,7 @@ def neutral(cell: str) -> str:
 
 
 class LmsExport(ExportPlugin):
-    """One row a student, one column an assignment; a missing submission is empty."""
+    """One row a student, one column an assignment; no submission is an empty cell."""
 
     fallback = "grades.csv"
     columns = Dict(
