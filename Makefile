@@ -7,7 +7,7 @@ ARGS ?=
 BOOTSTRAP = @python=$$(sh scripts/find_python.sh) && exec "$$python" scripts/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test data build lint
+.PHONY: help lab test data demo build lint
 
 help: ## list the targets
 	@awk -F ': ## ' '/^[a-z]+: ## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
@@ -20,6 +20,9 @@ test: ## install all that the tests need, and run every test
 
 data: ## get MNIST and check it
 	$(BOOTSTRAP) run course vae-edu data $(ARGS)
+
+demo: ## a small class, from release to gradebook (ARGS="--keep DIR" to look at it)
+	$(BOOTSTRAP) demo $(ARGS)
 
 build: ## build notebooks, stubs and fingerprints from solutions/
 	$(BOOTSTRAP) run dev vae-edu build $(ARGS)

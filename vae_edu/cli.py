@@ -121,6 +121,18 @@ def _run_judge(args: argparse.Namespace) -> int:
     )
 
 
+def _demo(verbs: Verbs) -> None:
+    parser = verbs.add_parser("demo", help="a small class, from release to gradebook")
+    parser.add_argument("--keep", metavar="DIR", help="a new folder to leave it in")
+
+    def run(args: argparse.Namespace) -> int:
+        from vae_edu.grading import demo
+
+        return demo.command(args.keep)
+
+    parser.set_defaults(run=run)
+
+
 def _release(verbs: Verbs) -> None:
     parser = verbs.add_parser("release", help="write what learners get to a folder")
     parser.add_argument("--to", required=True, metavar="DIR", help="new or empty")
@@ -193,7 +205,7 @@ def _run_grade(args: argparse.Namespace) -> int:
 
 VERBS: tuple[Register, ...] = (
     *(_data, _doctor, _progress),
-    *(_judge, _release, _grade, _build),
+    *(_judge, _release, _grade, _demo, _build),
 )
 
 

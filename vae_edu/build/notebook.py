@@ -21,6 +21,12 @@ from vae_edu.catalogue import Exercise
 from vae_edu.errors import CourseError
 
 CARD = re.compile(r"\{\{card:(\w+)\}\}")
+# nbgrader takes it out of the release, and puts it back to grade
+HIDDEN = """
+### BEGIN HIDDEN TESTS
+from vae_edu.grading.kernel import check_hidden
+check_hidden({name})
+### END HIDDEN TESTS"""
 
 
 @dataclass
@@ -82,7 +88,7 @@ def _exercise(name: str, known: Context) -> NotebookNode:
 
 def _check(name: str, body: str, known: Context) -> NotebookNode:
     points = known.exercises[name].card.points
-    cell = new_code_cell(body or f"check({name})")
+    cell = new_code_cell((body or f"check({name})") + HIDDEN.format(name=name))
     _grading(cell, known, f"test_{name}", grade=True, locked=True, points=points)
     return cell
 
