@@ -47,7 +47,7 @@ HOSTILE = {
     """,
     "looks for the answers": """
         import glob, sys
-        found = [open(p).read() for p in glob.glob("/**/exercises.py", recursive=True)]
+        found = [open(p).read() for p in glob.glob("/*/*/solutions/*/exercises.py")]
         found += [m for n, m in sys.modules.items() if "hidden" in n or "oracle" in n]
         def gaussian_kl(mu, log_var):
             return found[0]

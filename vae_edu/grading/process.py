@@ -26,6 +26,7 @@ from vae_edu.subject import Answer, Request, Subject, SubjectError
 from vae_edu.work import reference_file
 
 START_SECONDS = 120.0  # patience with a zygote on a busy machine
+MOST_LEFT_OUT = 3  # pieces of a submission in which its process may die or hang
 
 
 class Zygote:
@@ -189,23 +190,66 @@ def fork_law(session: Fork, seconds: float) -> Fork:
 def session(
     zygote: Zygote, submission: Submission, topic: str, seconds: float
 ) -> Iterator[Fork]:
-    """A process that has loaded a submission; SubjectError where that fails."""
-    fork = zygote.fork()
+    """A process that has loaded a submission; SubjectError where that fails.
+
+    A piece in which the process dies or hangs is left out, and the rest loaded anew: it
+    costs the exercises that it defines, not the others.
+    """
+    left_out: dict[int, str] = {}
+    while True:
+        fork = zygote.fork()
+        try:
+            _load(fork, submission, topic, time.monotonic() + 2 * seconds, left_out)
+            break
+        except _Lost as lost:
+            fork.kill()
+            full = len(left_out) == MOST_LEFT_OUT
+            if lost.piece is None or lost.piece in left_out or full:
+                raise lost.error from None
+            left_out[lost.piece] = lost.error.message
+        except BaseException:
+            fork.kill()
+            raise
     try:
-        message = {
-            "name": submission.path.name,
-            "pieces": submission.pieces,
-            "wanted": submission.wanted,
-            "earlier": earlier_sources(topic),
-        }
-        _hand_over(fork, message)
-        reply = _reply(fork, time.monotonic() + 2 * seconds)
-        if "failed" in reply:
-            raise SubjectError("LoadError", str(reply["failed"]))
         fork.sock.settimeout(seconds)
         yield fork
     finally:
         fork.kill()
+
+
+class _Lost(Exception):  # noqa: N818
+    """The process died or hung while it loaded this piece."""
+
+    def __init__(self, piece: int | None, error: SubjectError) -> None:
+        super().__init__(piece)
+        self.piece, self.error = piece, error
+
+
+def _load(
+    fork: Fork,
+    submission: Submission,
+    topic: str,
+    deadline: float,
+    left_out: dict[int, str],
+) -> None:
+    """Have a submission loaded; the process says which piece it is at."""
+    message = {
+        "name": submission.path.name,
+        "pieces": submission.pieces,
+        "left_out": {str(i): words for i, words in left_out.items()},
+        "wanted": submission.wanted,
+        "earlier": earlier_sources(topic),
+    }
+    _hand_over(fork, message)
+    at, reply = None, {"at": None}
+    while "at" in reply:
+        at = reply["at"] if isinstance(reply["at"], int) else at
+        try:
+            reply = _reply(fork, deadline)
+        except SubjectError as error:
+            raise _Lost(at, error) from None
+    if "failed" in reply:
+        raise SubjectError("LoadError", str(reply["failed"]))
 
 
 def _hand_over(fork: Fork, message: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import signal
 import socket
 import sys
@@ -137,7 +138,7 @@ def _session(sock: socket.socket, kind: str) -> None:
     """Load a submission, then fork for each law; one law's processes at a time."""
     message = wire.receive(sock)
     try:
-        engine = Engine(load(message))
+        engine = Engine(load(message, lambda i: wire.send(sock, {"at": i})))
         wire.send(sock, {"loaded": sorted(engine.objects)})
     except (Exception, SystemExit) as error:
         text = f"{type(error).__name__}: {error}"
@@ -173,23 +174,42 @@ def _law(session: socket.socket, sock: socket.socket, engine: Engine) -> None:
     _serve(sock, engine)
 
 
-def load(message: dict[str, Any]) -> dict[str, Any]:
-    """Run a submission's pieces and return the names it defines.
+def load(message: dict[str, Any], at: Callable[[int], None]) -> dict[str, Any]:
+    """Run a submission's pieces and return the exercises that it defines.
 
-    A piece that raises does not stop the next one; where a wanted name is missing then,
-    the first error is raised.
+    at: told the number of each piece before it runs. A piece that raises does not stop
+    the next one; an exercise that is missing then raises that error where it is used.
     """
     work.saving(False)
     _install_earlier(message["earlier"])
     module = types.ModuleType("answer")
     module.__dict__.update(_customary(), __file__=message["name"])
     sys.modules["answer"] = module
-    errors = [_run_piece(i, p, module) for i, p in enumerate(message["pieces"])]
-    raised = [e for e in errors if e is not None]
+    errors: dict[int, BaseException] = {}
+    for i, piece in enumerate(message["pieces"]):
+        words = message["left_out"].get(str(i))
+        at(i)
+        error = RuntimeError(words) if words else _run_piece(i, piece, module)
+        if error is not None:
+            errors[i] = error
     wanted = {n: module.__dict__[n] for n in message["wanted"] if n in module.__dict__}
-    if raised and len(wanted) < len(message["wanted"]):
-        raise raised[0]
+    for name in set(message["wanted"]) - set(wanted):
+        if errors:
+            wanted[name] = _missing(name, message["pieces"], errors)
     return wanted
+
+
+def _missing(
+    name: str, pieces: list[str], errors: dict[int, BaseException]
+) -> Callable[..., None]:
+    """Stands in for an exercise whose piece failed: raises what that piece raised."""
+    own = [i for i in errors if re.search(rf"\b(def|class)\s+{name}\b", pieces[i])]
+    error = errors[own[-1] if own else min(errors)]
+
+    def absent(*args: Any, **kwargs: Any) -> None:
+        raise error
+
+    return absent
 
 
 def _install_earlier(sources: dict[str, str]) -> None:
