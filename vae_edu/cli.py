@@ -203,9 +203,28 @@ def _run_grade(args: argparse.Namespace) -> int:
     )
 
 
+def _gradescope(verbs: Verbs) -> None:
+    parser = verbs.add_parser("gradescope", help="write an autograder to upload there")
+    parser.add_argument("lesson", metavar="LESSON")
+    parser.add_argument("--to", required=True, metavar="FILE.zip")
+    parser.add_argument(
+        "--unsafe-no-sandbox",
+        action="store_true",
+        help="where the container allows none: answers could read the hidden laws",
+    )
+
+    def run(args: argparse.Namespace) -> int:
+        from vae_edu.grading import gradescope
+
+        policy = "off" if args.unsafe_no_sandbox else "require"
+        return gradescope.command(args.lesson, args.to, policy)
+
+    parser.set_defaults(run=run)
+
+
 VERBS: tuple[Register, ...] = (
     *(_data, _doctor, _progress),
-    *(_judge, _release, _grade, _demo, _build),
+    *(_judge, _release, _grade, _gradescope, _demo, _build),
 )
 
 

@@ -1,0 +1,243 @@
+"""Gradescope: results.json from a grade, and the autograder in Gradescope's layout."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from vae_edu import catalogue
+from vae_edu.cli import main
+from vae_edu.errors import CourseError
+from vae_edu.grading import gradescope, process
+from vae_edu.grading.grade import ExerciseGrade, Finding, Grade
+
+LESSON = "04_kl_divergence"
+TOPIC = "kl_divergence"
+POINTS = sum(e.card.points for e in catalogue.exercises_of(TOPIC))
+RIGHT = """
+def gaussian_kl(mu, log_var):
+    return 0.5 * (mu**2 + log_var.exp() - 1 - log_var).sum(-1)
+"""
+WRONG = """
+import torch
+def expected_log_prior(mu, log_var):
+    raise ValueError("<script>alert(1)</script> **bold** " + str(mu))
+"""
+GRADE = Grade(
+    LESSON,
+    (
+        ExerciseGrade("right", "4.1", 2.0, 2.0, passed=True),
+        ExerciseGrade(
+            *("wrong", "4.2", 0.5, 2.0),
+            misconception="A mistake",
+            advice="Think again.",
+            public=(Finding("It is even", "value", "it said <b>\x1b[31m\ud800\x00"),),
+            hidden=(Finding("It is additive", "value", "SECRET INPUT"),),
+        ),
+        ExerciseGrade("gone", "4.3", 0.0, 3.0, problem="it is not in the notebook"),
+    ),
+    "bubblewrap",
+)
+
+
+def test_the_fields_are_those_that_gradescope_reads():
+    made = json.loads(json.dumps(gradescope.results(GRADE), allow_nan=False))
+    assert made["score"] == GRADE.score == sum(t["score"] for t in made["tests"])
+    assert made["output"] == "1 of 3 exercises are right."
+    assert (made["visibility"], made["stdout_visibility"]) == ("visible", "hidden")
+    assert made["extra_data"]["sandbox"] == "bubblewrap"
+    assert [t["number"] for t in made["tests"]] == ["4.1", "4.2", "4.3"]
+    assert [t["max_score"] for t in made["tests"]] == [2.0, 2.0, 3.0]
+    assert [t["status"] for t in made["tests"]] == ["passed", "failed", "failed"]
+    assert {t["output_format"] for t in [made, *made["tests"]]} == {"text"}
+
+
+def test_the_words_are_plain_and_keep_hidden_inputs_back():
+    right, wrong, gone = gradescope.results(GRADE)["tests"]
+    assert right["output"] == "Right."
+    assert gone["output"] == "Not judged: it is not in the notebook."
+    for part in ("A mistake. Think again.", "It is even", "<b>", "It is additive"):
+        assert part in wrong["output"]
+    assert "SECRET" not in wrong["output"]
+    assert not set("\x1b\x00\ud800") & set(wrong["output"])
+
+
+def test_a_grade_of_nothing_says_why():
+    made = gradescope.results(Grade(LESSON, (), "none", "it is empty"))
+    assert (made["score"], made["tests"]) == (0, [])
+    assert made["output"] == "Nothing could be graded: it is empty."
+
+
+# --- which file it is -----------------------------------------------------------------
+
+
+def test_the_notebook_is_found_below_folders(tmp_path):
+    for name in ("a/.ipynb_checkpoints/x.ipynb", "__MACOSX/y.ipynb", "a/b c/zé.ipynb"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found, problem = gradescope.submitted(tmp_path, LESSON)
+    assert (found.name, problem) == ("zé.ipynb", "")
+
+
+def test_of_several_it_is_the_one_of_the_lessons_name(tmp_path):
+    (tmp_path / "other.ipynb").touch()
+    (tmp_path / f"{LESSON}.ipynb").touch()
+    assert gradescope.submitted(tmp_path, LESSON)[0] == tmp_path / f"{LESSON}.ipynb"
+
+
+def test_a_link_is_no_submission(tmp_path):
+    (tmp_path / "law.ipynb").touch()
+    folder = tmp_path / "submission"
+    folder.mkdir()
+    (folder / f"{LESSON}.ipynb").symlink_to(tmp_path / "law.ipynb")
+    found, problem = gradescope.submitted(folder, LESSON)
+    assert found is None
+    assert "no notebook" in problem
+
+
+# --- the autograder -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    path = tmp_path_factory.mktemp("package") / "kl autograder.zip"
+    assert main(["gradescope", "4", "--to", str(path)]) == 0
+    return path
+
+
+@pytest.fixture
+def autograder(archive, tmp_path):
+    """/autograder as Gradescope lays it out."""
+    root = tmp_path / "auto grader"
+    (root / "submission").mkdir(parents=True)
+    with zipfile.ZipFile(archive) as file:
+        file.extractall(root / "source")
+        for entry in file.infolist():
+            (root / "source" / entry.filename).chmod(entry.external_attr >> 16)
+    shutil.copy(root / "source" / "run_autograder", root)
+    return root
+
+
+def run(root, **environment):
+    """The results of the real script, run as Gradescope runs it."""
+    environment = {"VAE_EDU_PYTHON": sys.executable} | environment
+    done = subprocess.run(
+        [root / "run_autograder"],
+        cwd=root,
+        env=os.environ | {"VAE_EDU_AUTOGRADER": str(root)} | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = (root / "results" / "results.json").read_text(encoding="utf-8")
+    return json.loads(text), done.stdout
+
+
+def test_the_archive_has_the_scripts_at_its_root(archive):
+    with zipfile.ZipFile(archive) as file:
+        modes = {e.filename: e.external_attr >> 16 for e in file.infolist()}
+    assert modes["run_autograder"] == modes["setup.sh"] == 0o755
+    assert f"course/tests/hidden/{TOPIC}.py" in modes
+    assert "course/vae_edu/grading/gradescope.py" in modes
+
+
+def test_the_archive_leaves_out_what_grading_does_not_take(archive):
+    with zipfile.ZipFile(archive) as file:
+        names = file.namelist()
+        texts = [file.read(name).decode(errors="replace") for name in names]
+    assert f"course/solutions/{LESSON}/exercises.py" not in names
+    for part in ("mutants", "lesson.py", "vae_edu/build", "__pycache__", ".ipynb"):
+        assert not [name for name in names if part in name]
+    assert not [text for text in texts if str(gradescope.course_root()) in text]
+
+
+@pytest.mark.parametrize("script", [gradescope.SETUP, gradescope.RUN])
+def test_the_scripts_are_valid(script):
+    done = subprocess.run(
+        ["bash", "-n"], input=script, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path, capsys):
+    target = tmp_path / "missing" / "a.zip"
+    assert main(["gradescope", "4", "--to", str(target)]) == 2
+    assert "could not be written" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def sandboxed():
+    try:
+        process.Zygote("require").close()
+    except CourseError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.slow
+def test_a_submission_is_graded(autograder, sandboxed):
+    released = gradescope.course_root() / "notebooks" / LESSON / f"{LESSON}.ipynb"
+    book = nbformat.read(released, as_version=4)
+    answers = {"gaussian_kl": RIGHT, "expected_log_prior": WRONG}
+    for cell in book.cells:
+        name = cell.metadata.get("nbgrader", {}).get("grade_id")
+        cell.source = answers.get(name, cell.source)
+    nbformat.write(book, autograder / "submission" / f"{LESSON}.ipynb")
+    made, _ = run(autograder)
+    by_name = {t["name"]: t for t in made["tests"]}
+    assert by_name["gaussian_kl"]["status"] == "passed"
+    assert by_name["gaussian_kl"]["score"] == 3
+    assert by_name["expected_log_prior"]["score"] == 0
+    assert "not filled in" in by_name["monte_carlo_kl"]["output"]
+    assert made["score"] == 3
+    assert sum(t["max_score"] for t in made["tests"]) == POINTS
+    assert made["extra_data"]["sandbox"] in ("bubblewrap", "landlock")
+    shown, _, hidden = by_name["expected_log_prior"]["output"].partition("only the gra")
+    assert "<script>alert(1)</script> **bold** tensor(" in shown
+    assert "tensor(" not in hidden
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({}, "There is no notebook in it. Please submit"),
+        ({"answer.docx": b"PK"}, "There is no notebook in it (answer.docx)"),
+        ({"a.ipynb": b"{}", "b.ipynb": b"{}"}, "more than one notebook"),
+        ({"a.ipynb": b'{"cells": [{"ce'}, "it is no notebook, or cut short"),
+        ({"a.ipynb": b"\xff\xfe\x00"}, "it is no text in UTF-8"),
+    ],
+)
+def test_what_cannot_be_graded_gets_a_reason(autograder, sandboxed, files, words):
+    for name, content in files.items():
+        (autograder / "submission" / name).write_bytes(content)
+    made, _ = run(autograder)
+    assert made["score"] == 0
+    assert words in made["output"]
+
+
+@pytest.mark.slow
+def test_without_a_sandbox_nothing_is_run_and_nobody_is_blamed(autograder):
+    settings = autograder / "source" / gradescope.SETTINGS
+    changed = json.loads(settings.read_text()) | {"policy": "nothing"}
+    settings.write_text(json.dumps(changed))
+    book = new_notebook(cells=[new_code_cell(RIGHT)])
+    nbformat.write(book, autograder / "submission" / "a.ipynb")
+    made, said = run(autograder)
+    assert made["score"] == 0
+    assert gradescope.NOT_YOURS in made["output"]
+    assert "nothing" in said
+
+
+def test_a_python_that_is_not_there_still_gives_results(autograder):
+    made, _ = run(autograder, VAE_EDU_PYTHON="/missing/python")
+    assert made["score"] == 0
+    assert gradescope.NOT_YOURS in made["output"]
