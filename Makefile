@@ -7,10 +7,10 @@ ARGS ?=
 BOOTSTRAP = @python=$$(sh scripts/find_python.sh) && exec "$$python" scripts/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test data demo build lint
+.PHONY: help lab test data demo build lint bench-grading
 
 help: ## list the targets
-	@awk -F ': ## ' '/^[a-z]+: ## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ': ## ' '/^[a-z-]+: ## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 lab: ## make the environment, get the data, open JupyterLab on the first lesson
 	$(BOOTSTRAP) lab $(ARGS)
@@ -26,6 +26,9 @@ demo: ## a small class, from release to gradebook (ARGS="--keep DIR" to look at 
 
 build: ## build notebooks, stubs and fingerprints from solutions/
 	$(BOOTSTRAP) run dev vae-edu build $(ARGS)
+
+bench-grading: ## measure grading beside plain nbgrader (half an hour; a quiet machine)
+	$(BOOTSTRAP) run dev python benchmarks/grading.py --dask $(ARGS)
 
 lint: ## check format, style and types
 	$(BOOTSTRAP) run dev ruff format --check .
