@@ -10,6 +10,7 @@ stands its keeper.
 from __future__ import annotations
 
 import ast
+import gc
 import os
 import re
 import signal
@@ -60,6 +61,8 @@ def _warm() -> None:
     # Looked up once, in /proc and /sys, which a session lacks: the last digits.
     torch.backends.cpu.get_cpu_capability()
     import_module("vae_edu.feedback")  # what `from vae_edu import check` loads
+    gc.collect()
+    gc.freeze()  # a collection in a fork would touch, and so copy, every page
     if (tasks := sandbox.tasks()) > 1:
         sys.exit(f"the zygote has {tasks} threads, where a fork needs one")
 
@@ -250,8 +253,8 @@ def _run_piece(
     first = None
     for node in tree.body:
         body = [*future, node] if node not in future else [node]
-        code = compile(ast.Module(body, []), filename, "exec", dont_inherit=True)
-        try:
+        try:  # `return` or `await` outside a function fails here, not above
+            code = compile(ast.Module(body, []), filename, "exec", dont_inherit=True)
             exec(code, module.__dict__)
         except (Exception, SystemExit) as error:
             first = first or error
