@@ -1,6 +1,6 @@
 """The instructor's side: judging answers in processes that know no answer.
 
-    from vae_edu.grading import grade_notebook
+For use from Python: `from vae_edu.grading import grade_notebook`.
 """
 
 from __future__ import annotations
