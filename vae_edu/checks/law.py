@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from vae_edu.checks.draw import Draw
-from vae_edu.subject import Answer, Subject, Wrong
+from vae_edu.subject import Answer, Subject, SubjectError, Wrong
 
 EXACT = 1e-11  # relative to the scale, float64
 LOOSE = 1e-6  # where a law is about something else than the last digits
@@ -250,15 +250,36 @@ def _compare_values(
     )
 
 
+class NoTruth(Exception):  # noqa: N818
+    """The oracle gave no true value: nothing can be said of the answer."""
+
+
+def _sound(value: Any) -> Any:
+    """The oracle's value; raises NoTruth for NaN, and for what no exercise returns."""
+    parts = value if isinstance(value, tuple) else (value,)
+    for part in parts:
+        if isinstance(part, Wrong) or part is None:
+            raise NoTruth(f"the oracle gave {describe(part)}")
+        if bool(torch.isnan(torch.as_tensor(part)).any()):
+            raise NoTruth("the oracle gave NaN")
+    return value
+
+
 class OracleTruth:
-    """Truth computed by independent code, on the instructor's side."""
+    """Truth computed by independent code, on the instructor's side.
+
+    Where that code fails, `NoTruth`: its error is not taken for the learner's.
+    """
 
     def __init__(self, oracle: Subject) -> None:
         self.oracle = oracle
 
     def __call__(self, name: str, *args: Any) -> Any:
         """See `Truth`."""
-        return self.oracle.call(name, *args)
+        try:
+            return _sound(self.oracle.call(name, *args))
+        except SubjectError as error:
+            raise NoTruth(f"the oracle: {error.kind}: {error.message}") from None
 
     def vjp(
         self,
@@ -268,8 +289,11 @@ class OracleTruth:
         cotangents: Sequence[Tensor],
     ) -> list[Tensor]:
         """See `Truth`; an input that the value does not depend on has gradient zero."""
-        answer: Answer = self.oracle.vjp(name, args, wrt, cotangents)
+        try:
+            answer: Answer = self.oracle.vjp(name, args, wrt, cotangents)
+        except SubjectError as error:
+            raise NoTruth(f"the oracle: {error.kind}: {error.message}") from None
         return [
-            torch.zeros_like(args[i]) if g is None else g
+            torch.zeros_like(args[i]) if g is None else _sound(g)
             for i, g in zip(wrt, answer.grads, strict=True)
         ]

@@ -16,13 +16,13 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
+    BrokenExecutor,
     Executor,
     Future,
     ProcessPoolExecutor,
     wait,
 )
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from vae_edu.grading.store import Store
 from vae_edu.grading.summary import Outcome, conclude
 
 AHEAD = 4  # tasks a job that wait in the executor: memory stays flat
-ATTEMPTS = 2  # of a submission whose grader died
+DIED = "not graded: the grading process died twice"
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,18 @@ def grade_task(task: Task) -> Outcome:
         return _outcome(task, made)
     except CourseError as error:
         return Outcome(task.student, None, 0.0, f"not graded: {error}")
+    except Exception as error:  # a fault of ours: the run goes on
+        note = f"not graded: {type(error).__name__}: {error}"[:500]
+        return Outcome(task.student, None, 0.0, note)
 
 
 def known(task: Task) -> Outcome | None:
     """What can be said without judging: an earlier run's grade, or no readable file."""
+    if problem := _about_file(Path(task.path)):
+        return Outcome(task.student, None, 0.0, f"no grade: {problem}")
     submission, _ = read_lesson(Path(task.path), task.topic)
     if submission.problem:
-        note = _about_file(Path(task.path)) or submission.problem
-        return Outcome(task.student, None, 0.0, f"no grade: {note}")
+        return Outcome(task.student, None, 0.0, f"no grade: {submission.problem}")
     if task.again:
         return None
     store = Store(Path(task.course), task.topic, task.policy)
@@ -83,7 +87,12 @@ def known(task: Task) -> Outcome | None:
 
 
 def _about_file(path: Path) -> str:
-    """What is wrong where the notebook is not there under its name."""
+    """What is wrong where the notebook is not there under its name.
+
+    A link is not followed: it might lead to another's submission, or to any file.
+    """
+    if path.is_symlink() or path.parent.is_symlink():
+        return f"{path.name} is a link; hand in the file itself"
     if path.exists():
         return ""
     others = sorted(p.name for p in path.parent.glob("*") if p.name != "timestamp.txt")
@@ -104,8 +113,19 @@ def _note(made: Grade) -> str:
     words += [*stopped]
     late = [e.name for e in made.exercises if "in time" in e.problem and not stopped]
     words += [f"out of time: {', '.join(late)}"] if late else []
+    words += _undecided(made)
     unsafe = made.sandbox == sandbox.NONE
     return "; ".join([*words, *(["graded without a sandbox"] if unsafe else [])])
+
+
+def _undecided(made: Grade) -> list[str]:
+    """Laws that stumbled: over a strange answer, or by a fault of the judge's side."""
+    found = [
+        e.name
+        for e in made.exercises
+        if any(f.kind == "undecided" for f in (*e.public, *e.hidden))
+    ]
+    return [f"a law could not be decided: {', '.join(found)}"] if found else []
 
 
 # --- what is to be graded -------------------------------------------------------------
@@ -125,7 +145,7 @@ def of_shard(
     if shard is None:
         return [*found]
     number, slash, count = shard.partition("/")
-    if not (slash and number.isdigit() and count.isdigit()):
+    if not (slash and number.isdecimal() and count.isdecimal()):
         raise CourseError(f"--shard is i/N, for example 2/8; got {shard!r}.")
     i, n = int(number), int(count)
     if not 1 <= i <= n:
@@ -151,38 +171,41 @@ def run(
 ) -> Iterator[Outcome]:
     """Outcomes as they come, from the executor that `make` gives.
 
-    An executor whose processes die is made anew; a submission that was there twice when
-    that happened is left ungraded, with the reason.
+    An executor whose processes die is made anew. What they were at is tried again, one
+    at a time; a submission whose process dies then too is left ungraded.
     """
-    waiting = [(task, 1) for task in reversed(tasks)]
-    while waiting:
+    waiting, suspects = [*reversed(tasks)], list[Task]()
+    while waiting or suspects:
+        lost: list[Task] = []
+        alone = bool(suspects)
         with make() as executor:
-            lost: list[tuple[Task, int]] = []
-            yield from _until_broken(executor, waiting, ahead, lost)
-        for task, attempt in lost:
-            if attempt < ATTEMPTS:
-                waiting.append((task, attempt + 1))
+            if alone:
+                yield from _until_broken(executor, suspects, 1, lost)
             else:
-                note = "not graded: the grading process died twice"
-                yield Outcome(task.student, None, 0.0, note)
+                yield from _until_broken(executor, waiting, ahead, lost)
+        if alone:
+            yield from (Outcome(t.student, None, 0.0, DIED) for t in lost)
+        else:
+            suspects = [*reversed(lost)]
 
 
 def _until_broken(
-    executor: Executor,
-    waiting: list[tuple[Task, int]],
-    ahead: int,
-    lost: list[tuple[Task, int]],
+    executor: Executor, waiting: list[Task], ahead: int, lost: list[Task]
 ) -> Iterator[Outcome]:
-    running: dict[Future[Outcome], tuple[Task, int]] = {}
+    """Outcomes of what is waiting, until a process dies with what is then `lost`."""
+    running: dict[Future[Outcome], Task] = {}
     while (waiting or running) and not lost:
-        while waiting and len(running) < ahead:
-            entry = waiting.pop()
-            running[executor.submit(grade_task, entry[0])] = entry
-        done, _ = wait(running, return_when=FIRST_COMPLETED)
-        for future in done:
-            entry = running.pop(future)
+        try:
+            while waiting and len(running) < ahead:
+                future = executor.submit(grade_task, waiting[-1])
+                running[future] = waiting.pop()
+        except BrokenExecutor:  # what is running will tell
+            if not running:
+                return
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            task = running.pop(future)
             if (outcome := _result(future)) is None:
-                lost.append(entry)
+                lost.append(task)
             else:
                 yield outcome
     lost += running.values()
@@ -192,7 +215,7 @@ def _result(future: Future[Outcome]) -> Outcome | None:
     """The outcome; None where the process that made it has died."""
     try:
         return future.result()
-    except (BrokenProcessPool, OSError, EOFError):
+    except Exception:  # the executor's: `grade_task` raises none
         return None
 
 
@@ -214,6 +237,9 @@ def _begin_worker() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     if sys.platform.startswith("linux"):
         sandbox.die_with_parent()
+    run = multiprocessing.parent_process()
+    if run is not None and not run.is_alive():  # it was killed while this one started
+        os._exit(1)
 
 
 def engine(jobs: int, scheduler: str | None) -> Callable[[], Any]:
@@ -275,6 +301,7 @@ def command(
 
     0 where every submission has a grade, 1 where one has none.
     """
+    _refuse(jobs, seconds, policy if scheduler is None else sandbox.OFF)
     topic = catalogue.topic_of(lesson)
     found = submitted(course, topic)
     if not found:
@@ -292,14 +319,28 @@ def command(
     shown = tqdm(
         _all(tasks, jobs, scheduler), "grading", len(tasks), unit=" submission"
     )
-    return conclude(course, topic, [*shown])
+    return conclude(course, topic, [*shown], shard=shard, some=bool(students))
+
+
+def _refuse(jobs: int | None, seconds: float, policy: str) -> None:
+    """CourseErrors that are better said once than for each submission."""
+    if jobs is not None and jobs < 1:
+        raise CourseError(f"--jobs is a number of processes, from 1; got {jobs}.")
+    if not 0 < seconds < 86400:
+        raise CourseError(f"--seconds is a time for each law; got {seconds:g}.")
+    lacks = {kind: sandbox.lacking(kind) for kind in sandbox.kinds(policy)}
+    if all(lacks.values()):
+        said = "; ".join(f"{kind}: {why}" for kind, why in lacks.items())
+        raise CourseError(f"There is no sandbox here ({said}). {sandbox.REMEDY}")
 
 
 def _all(tasks: Sequence[Task], jobs: int, scheduler: str | None) -> Iterator[Outcome]:
     """Outcomes that are known already, then those of the rest."""
     rest = []
     for task in tasks:
-        found = known(task)
+        found = None
+        with suppress(Exception):  # which `grade_task` meets again, and tells
+            found = known(task)
         if found is None:
             rest.append(task)
         else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import math
+import os
 import secrets
 import threading
 from collections.abc import Sequence
@@ -23,8 +24,8 @@ from vae_edu.errors import CourseError
 from vae_edu.feedback import Feedback
 from vae_edu.grading import sandbox
 from vae_edu.grading.answers import Submission, read_lesson
-from vae_edu.grading.process import Zygote, session
-from vae_edu.grading.verdicts import Judgement, judge_exercise
+from vae_edu.grading.process import Zygote
+from vae_edu.grading.verdicts import Judgement, judge_lesson
 from vae_edu.subject import SubjectError
 
 LAW_SECONDS = 10.0
@@ -111,6 +112,8 @@ def grade_notebook(
     is wrong with the file itself is the grade's `problem`.
     """
     topic = catalogue.topic_of(lesson) if lesson is not None else None
+    if not os.path.exists(path):
+        raise CourseError(f"There is no file {str(path)!r}.")
     submission, topic = read_lesson(Path(path), topic)
     return grade(warm_zygote(policy), submission, topic, seed or _seed(), seconds)
 
@@ -141,16 +144,17 @@ def grade(
         exercises = [_ungraded(e, submission.problem) for e in _exercises(topic)]
         return Grade(lesson, tuple(exercises), zygote.sandbox, submission.problem)
     try:
-        with session(zygote, submission, topic, seconds) as fork:
-            graded = [
-                _exercise_grade(e, judge_exercise(fork, topic, e.name, seed, seconds))
-                if e.name in submission.wanted
-                else _ungraded(e, "it is not in the notebook")
-                for e in _exercises(topic)
-            ]
+        judged = judge_lesson(zygote, submission, topic, seed, seconds)
     except SubjectError as error:
-        problem = _words_of_loading(error)
-        graded = [_ungraded(e, problem) for e in _exercises(topic)]
+        judged, problem = {}, _words_of_loading(error)
+    else:
+        problem = "it is not in the notebook"
+    graded = [
+        _exercise_grade(e, judged[e.name])
+        if e.name in judged
+        else _ungraded(e, problem)
+        for e in _exercises(topic)
+    ]
     return Grade(lesson, tuple(graded), zygote.sandbox)
 
 
@@ -234,5 +238,9 @@ def _kept_back(judged: Judgement) -> tuple[Finding, ...]:
 
 
 def _sentence(verdict: Verdict) -> str:
-    how = {"error": " (your code raised an exception)", "time": " (out of time)"}
+    how = {
+        "error": " (your code raised an exception)",
+        "time": " (out of time)",
+        "undecided": " (it could not be decided)",
+    }
     return verdict.law.sentence + how.get(verdict.kind, "")

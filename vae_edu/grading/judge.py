@@ -18,8 +18,8 @@ from vae_edu.checks.judging import score
 from vae_edu.errors import CourseError
 from vae_edu.grading import sandbox
 from vae_edu.grading.answers import Submission, read
-from vae_edu.grading.process import Zygote, session
-from vae_edu.grading.verdicts import LAW_SECONDS, Judgement, judge_exercise
+from vae_edu.grading.process import Zygote
+from vae_edu.grading.verdicts import LAW_SECONDS, Judgement, judge_lesson
 from vae_edu.subject import SubjectError
 
 
@@ -83,16 +83,13 @@ def _judge_topic(
     zygote: Zygote, submission: Submission, topic: str, seed: str, seconds: float
 ) -> list[Result]:
     try:
-        with session(zygote, submission, topic, seconds) as fork:
-            return [
-                _result(submission, judge_exercise(fork, topic, name, seed, seconds))
-                for name in submission.wanted
-            ]
+        judged = judge_lesson(zygote, submission, topic, seed, seconds)
     except SubjectError as error:
         return [
             _unjudged(submission.path, name, f"{error.kind}: {error.message}")
             for name in submission.wanted
         ]
+    return [_result(submission, judgement) for judgement in judged.values()]
 
 
 def _result(submission: Submission, judged: Judgement) -> Result:

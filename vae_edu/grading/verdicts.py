@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -18,9 +19,10 @@ from vae_edu.checks.law import Law, OracleTruth, Truth
 from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth, table
 from vae_edu.errors import CourseError
 from vae_edu.grading import wire
-from vae_edu.grading.process import Fork, fork_law, remote
+from vae_edu.grading.answers import Submission
+from vae_edu.grading.process import Fork, Zygote, fork_law, remote, session
 from vae_edu.paths import course_root
-from vae_edu.subject import local
+from vae_edu.subject import SubjectError, local
 
 LAW_SECONDS = 20.0
 PATIENCE = 2  # laws that may run out of time before the others are not tried
@@ -41,42 +43,89 @@ class Judgement:
 
     @property
     def passed(self) -> bool:
-        """True where every law was tried and holds."""
-        return all(v.holds for v in self.verdicts)
+        """True where there is a law, and every law was tried and holds."""
+        return bool(self.verdicts) and all(v.holds for v in self.verdicts)
+
+    @property
+    def explicable(self) -> bool:
+        """Whether a law is broken for a reason that the public laws may show."""
+        late = any(v.kind in ("unfinished", "time") for v in self.verdicts)
+        return not self.passed and not late
+
+
+def judge_lesson(
+    zygote: Zygote, submission: Submission, topic: str, seed: str, seconds: float
+) -> dict[str, Judgement]:
+    """The exercises of a lesson that a submission holds.
+
+    Raises SubjectError where its code does not come to an end.
+    """
+    with session(zygote, submission, topic, seconds) as fork:
+        judged = {
+            name: judge_exercise(fork, topic, name, seed, seconds)
+            for name in submission.wanted
+        }
+    broken = {name: j for name, j in judged.items() if j.explicable}
+    if broken:
+        with suppress(SubjectError), session(zygote, submission, topic, seconds) as new:
+            for name, judgement in broken.items():
+                explain(new, topic, name, judgement, seconds)
+    return judged
 
 
 def judge_exercise(
-    session: Fork, topic: str, exercise: str, seed: str, seconds: float
+    fork: Fork, topic: str, exercise: str, seed: str, seconds: float
 ) -> Judgement:
-    """Every law, public and hidden, on inputs drawn from `seed`; then the diagnosis."""
+    """Every law, public and hidden, on inputs drawn from `seed`."""
     laws = every_law(topic, exercise)
+    if not laws:
+        raise CourseError(f"The exercise {exercise!r} has no laws to judge it by.")
     truth = oracle_of(topic)
-    verdicts = _together(session, laws, truth, seed, seconds)
-    if all(v.holds for v in verdicts):
+    verdicts = _together(fork, laws, truth, seed, seconds)
+    broken = verdicts[-1]
+    if broken.holds:
         return Judgement(verdicts)
-    judgement = Judgement(_apart(session, laws, truth, seed, seconds))
-    if not judgement.passed and not _hopeless(judgement.verdicts):
-        judgement.public = _public(session, topic, exercise, seconds)
-        judgement.known = misconception(topic, exercise, judgement.public)
-    return judgement
+    first = verdicts[:1] if _answered(verdicts[0]) else []
+    verdicts = _apart(fork, laws, truth, seed, seconds, first)
+    if all(v.holds for v in verdicts) and _answered(broken):
+        verdicts[laws.index(broken.law)] = broken  # it remembers what came before
+    return Judgement(verdicts)
+
+
+def _answered(verdict: Verdict) -> bool:
+    """Whether a verdict is about an answer, not about a process that gave none."""
+    gone = verdict.kind in ("time", "died") or verdict.message.startswith("Died: ")
+    return not gone
+
+
+def explain(
+    fork: Fork, topic: str, exercise: str, judgement: Judgement, seconds: float
+) -> None:
+    """Add the public laws and the diagnosis, in words that a learner may read.
+
+    fork: a session that no input of the judge's seed has reached. What the code says
+    here (an exception, a value) is shown, and might carry such an input out.
+    """
+    judgement.public = _public(fork, topic, exercise, seconds)
+    judgement.known = misconception(topic, exercise, judgement.public)
 
 
 def _together(
-    session: Fork, laws: Sequence[Law], truth: Truth, seed: str, seconds: float
+    fork: Fork, laws: Sequence[Law], truth: Truth, seed: str, seconds: float
 ) -> list[Verdict]:
     """The laws in one process, up to the first that is broken.
 
-    Ten times faster than a process a law, and no more lenient: a law that finds another
-    state than the one after loading can only be harder to keep. So where all hold, that
-    is the verdict; else each is tried in a process of its own.
+    Ten times faster than a process a law. A law that finds another state than the one
+    after loading is harder to keep, but for one thing: what goes wrong in the very
+    first call alone is seen by the first law only. Where all hold, that is the verdict.
     """
-    own = _forked(session, seconds)
+    own = _forked(fork, seconds)
     if own is None:
         return [_died(law) for law in laws[:1]]
     verdicts: list[Verdict] = []
     try:
         for law in laws:
-            verdicts.append(_run_law(law, remote(own, seconds), truth, seed))
+            verdicts.append(_timed(_run_law(law, remote(own, seconds), truth, seed)))
             if not verdicts[-1].holds:
                 break
     finally:
@@ -85,57 +134,69 @@ def _together(
 
 
 def _apart(
-    session: Fork, laws: Sequence[Law], truth: Truth, seed: str, seconds: float
+    fork: Fork,
+    laws: Sequence[Law],
+    truth: Truth,
+    seed: str,
+    seconds: float,
+    first: Sequence[Verdict],
 ) -> list[Verdict]:
-    """Each law in a process of its own, as it was right after loading."""
-    verdicts: list[Verdict] = []
-    for law in laws:
-        verdicts.append(_try(session, law, truth, seed, seconds, verdicts))
-        if verdicts[-1].kind == "unfinished":
-            break
+    """Each law in a process of its own, as it was right after loading.
+
+    first: the first law's verdict, if it stands: it had such a process, and another
+    attempt would reward code that answers differently when it is asked again.
+    """
+    verdicts = [*first]
+    for law in laws[len(first) :]:
+        verdicts.append(_try(fork, law, truth, seed, seconds, verdicts))
     return verdicts
 
 
-def _public(session: Fork, topic: str, exercise: str, seconds: float) -> list[Verdict]:
+def _public(fork: Fork, topic: str, exercise: str, seconds: float) -> list[Verdict]:
     """The public laws as `check` tries them: what a learner may be shown."""
     said = table(topic)["truth"].get(exercise, {})
     verdicts: list[Verdict] = []
     for law in laws_of(topic).of(exercise):
         truth = RecordedTruth(said.get(law.name, ()))
-        verdicts.append(_try(session, law, truth, PUBLIC_SEED, seconds, verdicts))
+        verdicts.append(_try(fork, law, truth, PUBLIC_SEED, seconds, verdicts))
     return verdicts
 
 
-def _hopeless(verdicts: Sequence[Verdict]) -> bool:
-    return any(v.kind in ("unfinished", "time") for v in verdicts)
-
-
 def _try(
-    session: Fork,
+    fork: Fork,
     law: Law,
     truth: Truth,
     seed: str,
     seconds: float,
     before: Sequence[Verdict],
 ) -> Verdict:
-    """One law in a process of its own, forked from the session."""
+    """One law in a process of its own, forked from the session.
+
+    A law that is not tried does not hold: else an answer could choose those that count.
+    """
+    if any(v.kind == "unfinished" for v in before):
+        return Verdict(law, False, "unfinished", "not tried: the answer is unfinished")
     if sum(v.kind == "time" for v in before) >= PATIENCE:
         return Verdict(law, False, "time", "not tried: other laws ran out of time")
-    own = _forked(session, seconds)
+    own = _forked(fork, seconds)
     if own is None:
         return _died(law)
     try:
-        verdict = _run_law(law, remote(own, seconds), truth, seed)
+        return _timed(_run_law(law, remote(own, seconds), truth, seed))
     finally:
         own.kill()
+
+
+def _timed(verdict: Verdict) -> Verdict:
+    """The verdict, of the kind "time" where the answer did not come in time."""
     if verdict.message.startswith("Timeout: "):
         verdict.kind = "time"
     return verdict
 
 
-def _forked(session: Fork, seconds: float) -> Fork | None:
+def _forked(fork: Fork, seconds: float) -> Fork | None:
     try:
-        return fork_law(session, seconds)
+        return fork_law(fork, seconds)
     except (wire.WireError, OSError):
         return None
 
