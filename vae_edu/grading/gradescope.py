@@ -50,9 +50,11 @@ export UV_PYTHON_INSTALL_DIR=/opt/python
 python3 -m venv "$root/uv"
 "$root/uv/bin/python" -m pip install --quiet uv
 "$root/uv/bin/uv" venv --python '>=3.11,<3.14' "$root/venv"
-"$root/uv/bin/uv" pip install --quiet --python "$root/venv/bin/python" \\
-    --torch-backend cpu --constraint "$course/requirements.lock" \\
-    --editable "$course" nbformat
+install() {
+    "$root/uv/bin/uv" pip install --quiet --python "$root/venv/bin/python" \\
+        --constraint "$course/requirements.lock" --editable "$course" nbformat "$@"
+}
+install --torch-backend cpu || install
 """
 
 RUN = """\
