@@ -222,9 +222,28 @@ def _gradescope(verbs: Verbs) -> None:
     parser.set_defaults(run=run)
 
 
+def _similar(verbs: Verbs) -> None:
+    parser = verbs.add_parser("similar", help="answers that are suspiciously alike")
+    parser.add_argument("lesson", metavar="LESSON")
+    parser.add_argument(
+        "--from", dest="source", metavar="DIR", help="notebooks (default: submitted/)"
+    )
+    parser.add_argument(
+        "--top", type=int, default=20, metavar="N", help="pairs listed (default 20)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+
+    def run(args: argparse.Namespace) -> int:
+        from vae_edu.grading import similar
+
+        return similar.command(args.lesson, args.source, args.top, as_json=args.json)
+
+    parser.set_defaults(run=run)
+
+
 VERBS: tuple[Register, ...] = (
     *(_data, _doctor, _progress),
-    *(_judge, _release, _grade, _gradescope, _demo, _build),
+    *(_judge, _release, _grade, _similar, _gradescope, _demo, _build),
 )
 
 
