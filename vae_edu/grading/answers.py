@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import stat
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from vae_edu import catalogue
 from vae_edu.errors import CourseError
 
 LARGEST = 20 * 10**6  # bytes of a file that is read; outputs with pictures are large
+MOST_CODE = 200_000  # characters; a lesson has 20,000, and parsing may be quadratic
 
 
 @dataclass
@@ -49,14 +52,8 @@ class _Unreadable(Exception):  # noqa: N818
 def _pieces(path: Path) -> list[str]:
     """The code of a file."""
     try:
-        if (size := path.stat().st_size) > LARGEST:
-            raise _Unreadable(
-                f"it has {size / 1e6:.0f} MB, where {LARGEST / 1e6:.0f} are read"
-            )
-        text = path.read_text(encoding="utf-8-sig")
-        if not text.strip():
-            raise _Unreadable("it is empty")
-        return cells_of(text) if path.suffix == ".ipynb" else [text]
+        text = _text(path)
+        return cells_of(text) if path.suffix == ".ipynb" else _bounded([text])
     except UnicodeDecodeError:
         raise _Unreadable("it is no text in UTF-8, so no notebook") from None
     except json.JSONDecodeError as error:
@@ -64,8 +61,35 @@ def _pieces(path: Path) -> list[str]:
         raise _Unreadable(words) from None
     except OSError as error:
         raise _Unreadable(f"it cannot be read: {error.strerror}") from None
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except _Unreadable:
+        raise
+    except Exception:  # JSON of any shape, and what nbformat makes of it
         raise _Unreadable("it is JSON, but no notebook") from None
+
+
+def _text(path: Path) -> str:
+    """A file's text. A pipe or a device, which might never end, is not opened."""
+    mode = os.stat(path).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise _Unreadable("it is no file but a pipe, a socket or a device")
+    with path.open("rb") as file:
+        if (size := os.fstat(file.fileno()).st_size) > LARGEST:
+            raise _Unreadable(
+                f"it has {size / 1e6:.0f} MB, where {LARGEST / 1e6:.0f} are read"
+            )
+        text = file.read(LARGEST + 1).decode("utf-8-sig")
+    if not text.strip("\0 \t\r\n"):
+        raise _Unreadable("it is empty")
+    return text
+
+
+def _bounded(texts: list[str]) -> list[str]:
+    """The texts, where there is not more of them than can be parsed in good time."""
+    if (length := sum(map(len, texts))) > MOST_CODE:
+        raise _Unreadable(
+            f"it holds {length} characters of code, where {MOST_CODE} are read"
+        )
+    return texts
 
 
 def read_lesson(path: Path, topic: str | None) -> tuple[Submission, str]:
@@ -84,9 +108,12 @@ def read_lesson(path: Path, topic: str | None) -> tuple[Submission, str]:
 
 def from_cells(cells: Sequence[dict[str, Any]], topic: str) -> Submission:
     """A notebook's cells as a submission to a lesson."""
-    pieces = [code for cell in cells if (code := _cell_code(cell))]
-    submission = Submission(Path("notebook.ipynb"), pieces, defined(pieces))
-    return _narrowed(submission, topic)
+    path = Path("notebook.ipynb")
+    try:
+        pieces = _codes(cells)
+    except _Unreadable as error:
+        return Submission(path, [], [], str(error))
+    return _narrowed(Submission(path, pieces, defined(pieces)), topic)
 
 
 def _narrowed(submission: Submission, topic: str) -> Submission:
@@ -105,8 +132,15 @@ def cells_of(text: str) -> list[str]:
 
     Of an experiment only its imports are run, since an answer may use them.
     """
-    cells = (_cell_code(cell) for cell in _cells(json.loads(text)))
-    return [code for code in cells if code]
+    return _codes(_cells(json.loads(text)))
+
+
+def _codes(cells: Sequence[dict[str, Any]]) -> list[str]:
+    """What is run of some cells."""
+    run = [(cell, source) for cell in cells if (source := _source(cell))]
+    _bounded([source for _, source in run])  # before anything is parsed
+    codes = (_code(cell, source) for cell, source in run)
+    return [code for code in codes if code]
 
 
 def _cells(book: Any) -> list[dict[str, Any]]:
@@ -120,21 +154,24 @@ def _cells(book: Any) -> list[dict[str, Any]]:
     return [cell for cell in book["cells"] if isinstance(cell, dict)]
 
 
-def _cell_code(cell: dict[str, Any]) -> str:
-    """What of a cell is run. A solution that was made a text cell is still code."""
-    source = cell.get("source", "")
-    text = _without_magic(source if isinstance(source, str) else "".join(source))
-    metadata = _dictionary(cell, "metadata")
-    graded = _dictionary(metadata, "nbgrader")
-    answers = graded.get("solution") and graded.get("grade_id") in _names()
+def _source(cell: dict[str, Any]) -> str:
+    """A cell's text, if it is run. A solution made a text cell is still code."""
+    graded = _dictionary(_dictionary(cell, "metadata"), "nbgrader")
+    answers = graded.get("solution") and str(graded.get("grade_id")) in _names()
     if cell.get("cell_type") != "code" and not answers:
         return ""
     if graded.get("grade") and not graded.get("solution"):
         return ""
-    tags = metadata.get("tags")
-    if isinstance(tags, list) and "experiment" in tags and not graded:
-        return _imports_of(text)
-    return text
+    source = cell.get("source", "")
+    return source if isinstance(source, str) else "".join(source)
+
+
+def _code(cell: dict[str, Any], source: str) -> str:
+    """What of a cell's text is run."""
+    metadata = _dictionary(cell, "metadata")
+    tags, code = metadata.get("tags"), _without_magic(source)
+    experiment = isinstance(tags, list) and "experiment" in tags
+    return _imports_of(code) if experiment and not metadata.get("nbgrader") else code
 
 
 def _dictionary(parent: dict[str, Any], key: str) -> dict[str, Any]:
@@ -148,16 +185,28 @@ def _names() -> frozenset[str]:
 
 
 def _without_magic(text: str) -> str:
-    lines = text.splitlines()
-    if lines and lines[0].startswith("%%"):
+    """Code without IPython's magic lines; Python that has none stays as it is."""
+    lines = re.split(r"\r\n|\r|\n", text)  # not at a form feed or U+2028, as Python
+    if lines[0].startswith("%%"):
         lines = lines[1:] if re.match(r"%%(time|timeit|capture)\b", lines[0]) else []
-    return "\n".join(re.sub(r"^(\s*)[%!?].*$", r"\1pass", line) for line in lines)
+    code = "\n".join(lines)
+    if _tree(code) is not None:  # a line that begins with % may go on with the last one
+        return code
+    magic = re.compile(r"^(\s*)([%!?].*|[\w.]+\?{1,2}\s*)$")
+    return "\n".join(magic.sub(r"\1pass", line) for line in lines)
+
+
+def _tree(text: str) -> ast.Module | None:
+    """Python's syntax tree; None where it is not Python, or too deep to tell."""
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
 
 
 def _imports_of(text: str) -> str:
-    try:
-        tree = ast.parse(text)
-    except SyntaxError:
+    tree = _tree(text)
+    if tree is None:
         return ""
     kept = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
     return "\n".join(ast.unparse(n) for n in kept)
@@ -170,9 +219,8 @@ def defined(pieces: Iterable[str]) -> list[str]:
 
 
 def _defined_names(piece: str) -> set[str]:
-    try:
-        tree = ast.parse(piece)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = _tree(piece)
+    if tree is None:
         return set(re.findall(r"^(?:def|class)\s+(\w+)", piece, re.M))
     names: set[str] = set()
     waiting: list[ast.stmt] = [*tree.body]

@@ -5,10 +5,10 @@ What belongs here: which file is whose. What does not: reading notebooks, gradin
 
 from __future__ import annotations
 
+import filecmp
+import hashlib
 import re
 import shutil
-from collections.abc import Iterable
-from hashlib import sha256
 from pathlib import Path
 
 from vae_edu import catalogue
@@ -44,9 +44,9 @@ def take_in(source: str, course: Path, lesson: str) -> None:
     if not folder.is_dir():
         raise CourseError(f"There is no folder {source!r} (--from).")
     name = catalogue.folder_of(catalogue.topic_of(lesson))
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and _visible(p, folder))
+    files = sorted(p for p in folder.rglob("*") if _is_handed_in(p, folder))
     newest: dict[str, Path] = {}
-    for path in sorted(files, key=lambda p: (p.suffix == ".ipynb", _order(p))):
+    for path in sorted(files, key=lambda p: _order(p, name)):
         newest[student_of(path.relative_to(folder), name)] = path
     if not newest:
         raise CourseError(f"There is no file in {source!r}.")
@@ -55,15 +55,24 @@ def take_in(source: str, course: Path, lesson: str) -> None:
     print(f"took in {len(newest)} submissions from {len(files)} files in {folder}")
 
 
-def _visible(path: Path, folder: Path) -> bool:
+def _is_handed_in(path: Path, folder: Path) -> bool:
+    """A file, no link to one: an archive may hold links to anywhere."""
     parts = path.relative_to(folder).parts
-    return not any(p.startswith(".") or p == "__MACOSX" for p in parts)
+    hidden = any(p.startswith(".") or p == "__MACOSX" for p in parts)
+    above = (p for p in path.parents if folder in p.parents)
+    linked = any(p.is_symlink() for p in (path, *above))
+    return path.is_file() and not hidden and not linked
 
 
-def _order(path: Path) -> tuple[int, float]:
-    """Later attempts last: by Canvas's number, else by the file's time."""
+def _order(path: Path, lesson: str) -> tuple[bool, bool, int, float]:
+    """The last is taken: a notebook, of this lesson by its name, the latest attempt.
+
+    Attempts are told by Canvas's number, else by the file's time.
+    """
     found = _CANVAS.fullmatch(path.name)
-    return (int(found["number"]) if found else 0), path.stat().st_mtime
+    number = int(found["number"]) if found else 0
+    own = lesson in path.name
+    return path.suffix == ".ipynb", own, number, path.stat().st_mtime
 
 
 def student_of(path: Path, lesson: str) -> str:
@@ -85,17 +94,14 @@ def _place(path: Path, course: Path, student: str, lesson: str) -> None:
         target = target.with_name(path.name)
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
-        if _same([path, target]):
+        if filecmp.cmp(path, target, shallow=False):
             return
         _set_aside(target, course / FOLDER / lesson / "replaced" / student)
     shutil.copyfile(path, target)
 
 
-def _same(paths: Iterable[Path]) -> bool:
-    return len({p.read_bytes() for p in paths}) == 1
-
-
 def _set_aside(path: Path, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    name = sha256(path.read_bytes()).hexdigest()[:12]
+    with path.open("rb") as file:
+        name = hashlib.file_digest(file, "sha256").hexdigest()[:12]
     shutil.copyfile(path, folder / f"{name}{path.suffix}")

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,24 +23,12 @@ from nbgrader.plugins import ExportPlugin
 from traitlets import Dict, Enum, Unicode
 
 from vae_edu.errors import CourseError
+from vae_edu.grading.plain import neutral
 from vae_edu.grading.store import write_whole
 
 __all__ = ["Canvas", "Moodle", "neutral"]
 
 SHOWN = 5  # names in a warning
-_SIGNS = "=+@\\-\u2212\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b"
-_BLANKS = "\\s\\x00-\\x1f\u200b-\u200f\u2060\ufeff"
-_FORMULA = re.compile(rf"(^|[;\t\r\n])(?=[{_BLANKS}]*[{_SIGNS}])|^(?=[\t\r\n])")
-
-
-def neutral(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula; an apostrophe marks it as text.
-
-    Full-width signs, which Excel reads like =, +, - and @, count too, and so does a
-    formula after a semicolon or a line's end: a program that splits there, as Excel
-    does in many countries, would see a cell of its own.
-    """
-    return _FORMULA.sub(r"\1'", cell)
 
 
 class LmsExport(ExportPlugin):

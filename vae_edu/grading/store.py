@@ -18,7 +18,9 @@ import time
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
+from platform import node
 
 from vae_edu import catalogue
 from vae_edu.errors import CourseError
@@ -27,7 +29,8 @@ from vae_edu.grading.grade import Grade, grade_of
 from vae_edu.paths import course_root
 
 FOLDER = "grades"
-OLD = 3600.0  # seconds after which a file written aside has been left behind
+ASIDE = ".tmp"  # ends the name of a file that is being written
+OLD = 3600.0  # seconds after which one of another machine has been left behind
 _JUDGES = (
     *("vae_edu/checks/**/*.py", "vae_edu/checks/**/*.json", "vae_edu/exercises/*.py"),
     *("vae_edu/grading/*.py", "vae_edu/*.py", "tests/hidden/*.py"),
@@ -73,19 +76,41 @@ class Store:
 
     def tidy(self) -> None:
         """Remove what killed runs were writing."""
-        for path in self.folder.glob("*/.*.tmp"):
+        found = [self.folder.parent.glob(f".*{ASIDE}")]
+        found += [self.folder.rglob(f".*{ASIDE}")]
+        for path in chain(*found):
             with suppress(OSError):
-                if time.time() - path.stat().st_mtime > OLD:
+                if _is_left_behind(path):
                     path.unlink()
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.json"
 
 
+def _aside(path: Path) -> tuple[int, str]:
+    """A new file beside `path`, open to write; its name tells whose it is."""
+    return tempfile.mkstemp(f".{os.getpid()}@{node()}{ASIDE}", ".", path.parent)
+
+
+def _is_left_behind(aside: Path) -> bool:
+    """Whether its writer has died; of one on another machine, whether it is old."""
+    owner = aside.name.removesuffix(ASIDE).split(".", 2)[-1]
+    pid, _, machine = owner.partition("@")
+    if machine != node() or not pid.isdecimal():
+        return time.time() - aside.stat().st_mtime > OLD
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # somebody else's
+        return False
+    return int(pid) == os.getpid()
+
+
 def write_whole(path: Path, text: str) -> None:
     """Write a file so that it is seen whole or not at all, and survives a crash."""
     try:
-        handle, aside = tempfile.mkstemp(".tmp", f".{path.name}.", path.parent)
+        handle, aside = _aside(path)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 file.write(text)
@@ -107,7 +132,7 @@ def secret(course: Path) -> str:
     """
     path = course / FOLDER / ".seed"
     if not path.exists():
-        handle, aside = tempfile.mkstemp(".tmp", ".seed.", path.parent)
+        handle, aside = _aside(path)
         with os.fdopen(handle, "w") as file:
             file.write(secrets.token_hex(16))
         with suppress(FileExistsError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ from pathlib import Path
 from statistics import fmean
 
 from vae_edu import catalogue
+from vae_edu.grading.plain import neutral, printable
 from vae_edu.grading.report import table
 from vae_edu.grading.store import FOLDER, write_whole
 
+TABLE = "summary.csv"
 SHOWN = 40  # submissions that are listed one by one
 
 
@@ -32,16 +35,33 @@ class Outcome:
     exercises: tuple[tuple[str, float], ...] = ()
 
 
-def conclude(course: Path, topic: str, outcomes: Sequence[Outcome]) -> int:
-    """Print the summary, write the whole table, and return the exit status."""
+def conclude(
+    course: Path,
+    topic: str,
+    outcomes: Sequence[Outcome],
+    *,
+    shard: str | None = None,
+    some: bool = False,
+) -> int:
+    """Print the summary, keep the table, and return the exit status.
+
+    A shard has a table of its own. A run of some students alone changes their rows.
+    """
     outcomes = sorted(outcomes, key=lambda o: o.student)
     lesson = catalogue.folder_of(topic)
-    path = course / FOLDER / lesson / "summary.csv"
-    write_whole(path, as_csv(topic, outcomes))
-    print(summary(topic, outcomes))
-    print(f"the whole table: {path}")
-    print(f"next: nbgrader autograde {lesson}   (reads these grades)")
+    name = f"summary-{shard.replace('/', '-of-')}.csv" if shard else TABLE
+    path = course / FOLDER / lesson / name
+    write_whole(path, as_csv(topic, outcomes, _rows_in(path) if some else ()))
+    say(summary(topic, outcomes))
+    say(f"the whole table: {path}")
+    say(f"next: nbgrader autograde {lesson}   (reads these grades)")
     return 1 if any(o.score is None for o in outcomes) else 0
+
+
+def say(text: str) -> None:
+    """Print; a character that the terminal's encoding lacks is written out."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
 
 
 def summary(topic: str, outcomes: Sequence[Outcome]) -> str:
@@ -56,10 +76,9 @@ def summary(topic: str, outcomes: Sequence[Outcome]) -> str:
 
 
 def _row(outcome: Outcome) -> tuple[str, str, str]:
-    if outcome.score is None:
-        return outcome.student, "none", outcome.note
-    points = f"{outcome.score:g}/{outcome.max_score:g}"
-    return outcome.student, points, outcome.note
+    points = f"{outcome.score or 0:g}/{outcome.max_score:g}"
+    shown = "none" if outcome.score is None else points
+    return printable(outcome.student), shown, printable(outcome.note)
 
 
 def _exercises(topic: str, outcomes: Sequence[Outcome]) -> list[str]:
@@ -87,21 +106,40 @@ def _count(outcomes: Sequence[Outcome]) -> str:
     return ", ".join(words).replace(", (", " (")
 
 
-def as_csv(topic: str, outcomes: Sequence[Outcome]) -> str:
-    """Every submission, its points by exercise, and its note."""
+def as_csv(
+    topic: str,
+    outcomes: Sequence[Outcome],
+    before: Sequence[Sequence[str]] = (),
+) -> str:
+    """Each submission, its points by exercise, its note; rows of others as before."""
     names = [e.name for e in catalogue.exercises_of(topic)]
+    head = ["student", "score", "max_score", *names, "note"]
+    kept = before[1:] if before and [*before[0]] == head else ()
+    rows = {row[0]: [*row] for row in kept if len(row) == len(head)}
+    new = [[_cell(c) for c in _csv_row(o, names)] for o in outcomes]
+    rows |= {row[0]: row for row in new}
     text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["student", "score", "max_score", *names, "note"])
-    for o in outcomes:
-        points = dict(o.exercises)
-        score = "" if o.score is None else f"{o.score:g}"
-        each = [f"{points[n]:g}" if n in points else "" for n in names]
-        row = [o.student, score, f"{o.max_score:g}", *each, o.note]
-        writer.writerow([harmless(cell) for cell in row])
+    csv.writer(text).writerows([head, *(rows[s] for s in sorted(rows))])
     return text.getvalue()
 
 
-def harmless(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+def _csv_row(outcome: Outcome, names: Sequence[str]) -> list[str]:
+    points = dict(outcome.exercises)
+    score = "" if outcome.score is None else f"{outcome.score:g}"
+    each = [f"{points[n]:g}" if n in points else "" for n in names]
+    note = printable(outcome.note)
+    return [outcome.student, score, f"{outcome.max_score:g}", *each, note]
+
+
+def _cell(text: str) -> str:
+    """What a spreadsheet takes for text, and UTF-8 can hold."""
+    return neutral(text).encode("utf-8", "backslashreplace").decode()
+
+
+def _rows_in(path: Path) -> list[list[str]]:
+    """The rows of a table that is there already."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [*csv.reader(file)]
+    except (OSError, ValueError, csv.Error):
+        return []
