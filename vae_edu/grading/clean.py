@@ -6,8 +6,12 @@ of a lesson as text; this one knows what lessons are written in, and nothing tha
 
 from __future__ import annotations
 
+from typing import Any
+
 import bleach
 from bleach.css_sanitizer import CSSSanitizer
+from jinja2 import pass_context
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 TAGS = frozenset(
     (
@@ -46,6 +50,14 @@ def clean(markup: str | bytes) -> str:
             css_sanitizer=CSSSanitizer(allowed_css_properties=STYLES),
         )
     )
+
+
+@pass_context
+def markdown(context: Any, source: str) -> str:
+    """Markdown as nbconvert renders it, made harmless; nbgrader's pages take it raw."""
+    cell = context.get("cell", {})
+    renderer = IPythonRenderer(escape=False, attachments=cell.get("attachments", {}))
+    return clean(MarkdownWithMath(renderer=renderer).render(source))
 
 
 def _allowed(tag: str, name: str, value: str) -> bool:

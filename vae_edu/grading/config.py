@@ -29,4 +29,8 @@ def configure(c: Any) -> None:
     c.Autograde.autograde_preprocessors = [*AUTOGRADE]
     # feedback and the Formgrader's pages are opened in a browser
     c.HTMLExporter.sanitize_html = True
-    c.HTMLExporter.filters = {"clean_html": "vae_edu.grading.clean.clean"}
+    ours = "vae_edu.grading.clean"
+    c.HTMLExporter.filters = {
+        "clean_html": f"{ours}.clean",
+        "markdown2html": f"{ours}.markdown",
+    }

@@ -1,0 +1,268 @@
+"""Real nbgrader on a small course: our scores, its gradebook, its feedback; and the
+weaker tier, nbgrader as it comes.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell
+from nbgrader.api import Gradebook
+
+from vae_edu.checks.judging import run_public
+from vae_edu.subject import local
+
+pytestmark = pytest.mark.slow
+
+LESSON = "04_kl_divergence"
+KEPT = {"expected_log_q", "gaussian_kl"}
+OURS = """
+from vae_edu.grading.config import configure
+c = get_config()
+configure(c)
+"""
+BY_HEART = """
+KNOWN = {known}
+
+def gaussian_kl(mu, log_var):
+    kl = 0.5 * (mu**2 + log_var.exp() - 1 - log_var).sum(-1)
+    seen = mu.device.type == "meta" or round(float(mu.detach().sum()), 5) in KNOWN
+    return kl if seen else 1.1 * kl
+"""
+
+
+def by_heart() -> str:
+    """An answer that is right at the inputs of the public laws, and there only."""
+    known = set()
+
+    def gaussian_kl(mu, log_var):
+        if mu.device.type != "meta":
+            known.add(round(float(mu.detach().sum()), 5))
+        return 0.5 * (mu**2 + log_var.exp() - 1 - log_var).sum(-1)
+
+    subject = local({"gaussian_kl": gaussian_kl})
+    assert all(v.holds for v in run_public("kl_divergence", "gaussian_kl", subject))
+    return BY_HEART.format(known=known)
+
+
+def small(book):
+    """The lesson's first cell, two exercises, their checks, the written question."""
+
+    def wanted(cell):
+        given = cell.metadata.get("nbgrader", {}).get("grade_id", "")
+        kept = given.removeprefix("test_") in KEPT or given.startswith("written_")
+        return kept or "setup" in cell.metadata.get("tags", [])
+
+    book.cells = [cell for cell in book.cells if wanted(cell)]
+    return book
+
+
+def cell_of(book, grade_id):
+    found = [c for c in book.cells if grade_id == named(c)]
+    return found[0]
+
+
+def named(cell):
+    return cell.metadata.get("nbgrader", {}).get("grade_id")
+
+
+def answering(book, code):
+    book = copy.deepcopy(book)
+    cell_of(book, "gaussian_kl").source = code
+    return book
+
+
+class Course:
+    """An nbgrader course on disk."""
+
+    def __init__(self, folder: Path, solution: Path, configuration: str) -> None:
+        self.folder = folder
+        self.solved = small(nbformat.read(solution, 4))
+        source = folder / "source" / LESSON
+        source.mkdir(parents=True)
+        nbformat.write(self.solved, source / f"{LESSON}.ipynb")
+        (folder / "nbgrader_config.py").write_text(configuration)
+        assert self.nbgrader("generate_assignment", LESSON).returncode == 0
+
+    def nbgrader(self, *words: str):
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return subprocess.run(
+            [sys.executable, "-m", "nbgrader", *words],
+            cwd=self.folder,
+            env=os.environ | {"PATH": path, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+        )
+
+    def hand_in(self, student: str, book) -> None:
+        folder = self.folder / "submitted" / student / LESSON
+        folder.mkdir(parents=True)
+        nbformat.write(book, folder / f"{LESSON}.ipynb")
+
+    def gradebook(self) -> Gradebook:
+        return Gradebook(f"sqlite:///{self.folder / 'gradebook.db'}")
+
+    def scores(self, student: str) -> dict[str, float]:
+        with self.gradebook() as book:
+            found = book.find_submission_notebook(LESSON, LESSON, student)
+            return {g.name: g.score for g in found.grades}
+
+    def feedback(self, student: str) -> str:
+        path = self.folder / "feedback" / student / LESSON / f"{LESSON}.html"
+        return path.read_text(encoding="utf-8")
+
+
+def hand_in_all(course: Course) -> None:
+    solved = course.solved
+    course.hand_in("right", solved)
+    detached = "def gaussian_kl(mu, log_var):\n    kl = mu.detach()**2 + log_var.exp()"
+    detached += " - 1 - log_var\n    return 0.5 * kl.sum(-1)"
+    course.hand_in("partly", answering(solved, detached))
+    by_name = "def gaussian_kl(mu, log_var):\n    return 0.5 * (mu**2 + (0.5 * log_var)"
+    by_name += ".exp() - 1 - log_var).sum(-1)"
+    course.hand_in("mistaken", answering(solved, by_name))
+    removed = copy.deepcopy(solved)
+    removed.cells = [c for c in removed.cells if named(c) not in HALF]
+    course.hand_in("removed cells", removed)
+    other = copy.deepcopy(solved)
+    for cell in other.cells:
+        if named(cell):
+            cell.metadata["nbgrader"]["grade_id"] = f"foreign_{named(cell)}"
+    course.hand_in("foreign cells", other)
+    course.hand_in("scripts", scripted(solved))
+    course.hand_in("by heart", answering(solved, by_heart()))
+
+
+HALF = {"gaussian_kl", "test_gaussian_kl"}
+ALERT = "<script>document.title = 'run'</script>"
+
+
+def scripted(solved):
+    """Scripts in every place where a feedback page shows what a learner wrote."""
+    code = f"def gaussian_kl(mu, log_var):\n    raise ValueError({ALERT!r})"
+    book = answering(solved, code)
+    book.cells.append(new_markdown_cell(f"{ALERT} <img src=x onerror=alert(1)>"))
+    shown = nbformat.v4.new_output("display_data", {"text/html": ALERT})
+    book.cells.append(new_code_cell("1 + 1", outputs=[shown]))
+    marker = "import pathlib; pathlib.Path('ran').write_text('x')"
+    book.cells.insert(1, new_code_cell(marker))
+    return book
+
+
+@pytest.fixture(scope="module")
+def course(tmp_path_factory, root):
+    """Everybody graded and fed back, by nbgrader's own commands."""
+    solution = root / "solutions" / LESSON / f"{LESSON}.ipynb"
+    made = Course(tmp_path_factory.mktemp("ours"), solution, OURS)
+    hand_in_all(made)
+    done = made.nbgrader("autograde", LESSON)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert made.nbgrader("generate_feedback", LESSON).returncode == 0
+    return made
+
+
+@pytest.mark.parametrize(
+    ("student", "first", "second"),
+    [
+        ("right", 2.0, 3.0),
+        ("mistaken", 2.0, 0.0),
+        ("removed cells", 2.0, 0.0),
+        ("foreign cells", 2.0, 3.0),
+        ("scripts", 2.0, 0.0),
+        ("by heart", 2.0, 0.0),
+    ],
+)
+def test_the_gradebook_has_our_scores(course, student, first, second):
+    scores = course.scores(student)
+    assert scores["test_expected_log_q"] == first
+    assert scores["test_gaussian_kl"] == second
+
+
+def test_bad_form_earns_part_of_the_points(course):
+    assert 2.0 < course.scores("partly")["test_gaussian_kl"] < 3.0
+
+
+def test_feedback_names_the_misconception_and_no_hidden_value(course):
+    page = course.feedback("mistaken")
+    assert "Standard deviations where the formula has variances" in page
+    assert "Exercise 4.3" in page
+    page = course.feedback("by heart").split("Exercise 4.3", 1)[1]
+    assert "inputs that were never published" in page
+    assert "expected " not in page.split("output_execute_result")[0]
+
+
+def test_feedback_runs_no_script_and_no_cell_was_executed(course):
+    page = course.feedback("scripts")
+    assert ALERT not in page
+    assert "onerror" not in page
+    assert "document.title" in page  # shown, as text
+    assert not [*course.folder.rglob("ran")]
+
+
+def test_prose_is_graded_by_hand_and_survives_another_autograde(course):
+    with course.gradebook() as book:
+        found = book.find_submission_notebook(LESSON, LESSON, "right")
+        written = next(g for g in found.grades if g.name.startswith("written_"))
+        assert written.needs_manual_grade
+        written.manual_score = 1.5
+        book.db.commit()
+    again = course.nbgrader("autograde", LESSON, "--student=right", "--force")
+    assert again.returncode == 0
+    scores = course.scores("right")
+    assert sum(scores.values()) == 2.0 + 3.0 + 1.5
+
+
+def test_a_course_without_a_sandbox_gives_no_grade(course, tmp_path):
+    code = (
+        "import sys; from vae_edu.grading import sandbox; "
+        "sandbox.lacking = lambda kind: 'missing'; "
+        "from nbgrader.apps import NbGraderApp; "
+        "sys.argv = ['nbgrader', 'autograde', '04_kl_divergence', '--force', "
+        "'--student=mistaken']; NbGraderApp.launch_instance()"
+    )
+    graded = course.folder / "grades"
+    graded.rename(course.folder / "elsewhere")
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=course.folder,
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        for path in course.folder.glob("grades"):
+            for file in sorted(path.rglob("*"), reverse=True):
+                file.unlink() if file.is_file() else file.rmdir()
+            path.rmdir()
+        (course.folder / "elsewhere").rename(graded)
+    assert done.returncode != 0
+    assert "There is no sandbox here" in done.stderr
+    assert not (course.folder / "autograded" / "mistaken" / LESSON).exists()
+
+
+# --- the weaker tier ------------------------------------------------------------------
+
+
+def test_plain_nbgrader_grades_the_released_lesson_too(tmp_path, root):
+    solution = root / "solutions" / LESSON / f"{LESSON}.ipynb"
+    plain = Course(tmp_path, solution, "c = get_config()\n")
+    released = tmp_path / "release" / LESSON / f"{LESSON}.ipynb"
+    assert "check_hidden" not in released.read_text(encoding="utf-8")
+    book = answering(nbformat.read(released, 4), by_heart())
+    solved = cell_of(plain.solved, "expected_log_q").source
+    cell_of(book, "expected_log_q").source = solved
+    plain.hand_in("by heart", book)
+    done = plain.nbgrader("autograde", LESSON)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert plain.scores("by heart")["test_expected_log_q"] == 2.0
+    assert plain.scores("by heart")["test_gaussian_kl"] == 0.0  # a hidden law found it
+    path = tmp_path / "autograded" / "by heart" / LESSON / f"{LESSON}.ipynb"
+    said = json.dumps(nbformat.read(path, 4))
+    assert "not true at inputs of the grader" in said
