@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -21,6 +22,7 @@ from vae_edu.errors import CourseError
 from vae_edu.grading import wire
 from vae_edu.grading.answers import Submission
 from vae_edu.grading.process import Fork, Zygote, fork_law, remote, session
+from vae_edu.grading.truth import RememberedTruth
 from vae_edu.paths import course_root
 from vae_edu.subject import SubjectError, local
 
@@ -210,11 +212,18 @@ def every_law(topic: str, exercise: str) -> list[Law]:
     return [*laws_of(topic).of(exercise), *hidden(topic).LAWS.of(exercise)]
 
 
-def oracle_of(topic: str) -> OracleTruth:
-    """The independent oracles of a lesson."""
-    return OracleTruth(local(hidden(topic).ORACLES))
+def oracle_of(topic: str) -> Truth:
+    """The independent oracles of a lesson, asked once for each question."""
+    oracles = hidden(topic).ORACLES
+    return _remembered(topic, tuple(sorted((n, o) for n, o in oracles.items())))
 
 
+@cache
+def _remembered(topic: str, oracles: tuple[tuple[str, Any], ...]) -> Truth:
+    return RememberedTruth(OracleTruth(local(dict(oracles))))
+
+
+@cache
 def hidden(topic: str) -> Any:
     """A lesson's hidden laws and oracles, which only a full checkout has."""
     root = str(course_root())
