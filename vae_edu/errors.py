@@ -12,5 +12,9 @@ __all__ = ["CourseError"]
 class CourseError(Exception):
     """Something the user can put right; its message says what, and how.
 
-    The command line prints the message alone and exits with status 2.
+    The command line prints the message alone and exits with status 2. A notebook shows
+    the message alone too: a traceback through the course's own files would hide it.
     """
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import importlib
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from vae_edu import catalogue, work
 from vae_edu.checks.hints import look
 from vae_edu.checks.judging import Misconception, Verdict, misconception, run_public
+from vae_edu.checks.standard import spelled
 from vae_edu.subject import local
 
 _THINK = {
@@ -21,12 +23,23 @@ _THINK = {
     "shape": "Follow the shapes line by line; each sum names the dimension it removes.",
     "dtype": "A constant tensor or a cast inside fixes the dtype; "
     "derive it from the inputs.",
-    "device": "",
+    "device": "A tensor made inside should be made on the inputs' device: "
+    "torch.zeros_like(x), x.new_tensor(...), device=x.device.",
     "overflow": "Which intermediate value is too large or too small for a float? "
     "Rewrite the formula so that it never appears.",
     "gradient": "",
     "mutated": "",
     "left grad": "",
+}
+_STOPPED = {
+    "Dimension out of range": "The tensor has fewer dimensions than that line counts "
+    "on. Counted from the end, the last one is always there.",
+    "must match the size of tensor": "Two shapes in that line do not broadcast. Print "
+    "both. (A maximum or a sum that is to meet the tensor it came from keeps its "
+    "dimension, with keepdim=True.)",
+    "does not require grad": "Nothing that this value was computed from records "
+    "operations. The tensors you are given may be plain ones: to differentiate, make "
+    "a leaf of your own from them.",
 }
 
 
@@ -135,8 +148,26 @@ def _paragraph(markup: str) -> str:
 
 def _words(broken: Verdict) -> list[str]:
     if broken.kind == "error":
-        return [f"Your code stopped with {broken.message}", broken.trace.rstrip()]
+        at = _call(broken)
+        return [f"Your code stopped{at} with {broken.message}", broken.trace.rstrip()]
     return [_capital(broken.message)]
+
+
+def _call(broken: Verdict) -> str:
+    """At which call an answer stopped, in words; "" where the stub does not say."""
+    asked = broken.last
+    if asked is None or asked.op not in ("call", "method"):
+        return ""
+    stub: Any = work.stub_of(catalogue.find(broken.law.exercise))
+    name = broken.law.exercise
+    if asked.op == "method":
+        method = asked.name or "forward"
+        stub, name = getattr(stub, method, None), f"{name}.{method}"
+    if stub is None:
+        return ""
+    params = [p for p in inspect.signature(stub).parameters if p != "self"]
+    args = [*asked.args, *(asked.kwargs[p] for p in params if p in asked.kwargs)]
+    return f" at {spelled(name, params, args)}"
 
 
 def _capital(text: str) -> str:
@@ -145,6 +176,9 @@ def _capital(text: str) -> str:
 
 
 def _hint(broken: Verdict) -> str:
+    if broken.kind == "error":
+        said = (words for sign, words in _STOPPED.items() if sign in broken.message)
+        return next(said, "")
     return look(broken.got, broken.expected) or _THINK.get(broken.kind, "")
 
 

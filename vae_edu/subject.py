@@ -16,12 +16,14 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from vae_edu import probes
 from vae_edu.probes import Probe
 
 
@@ -216,6 +218,14 @@ class OtherDevice(TorchFunctionMode):
         return out.to("meta") if displaced or name in ("cpu", "cuda") else out
 
 
+# frames of torch, of this module and of the probes say nothing about an answer
+_NOT_THE_LEARNERS = (
+    str(Path(torch.__file__).parent),
+    str(Path(__file__).with_suffix("")),
+    str(Path(probes.__file__).with_suffix("")),
+)
+
+
 def _as_subject_error(error: BaseException) -> SubjectError:
     kind = type(error).__name__
     if isinstance(error, NotImplementedError) and not _from_torch(error):
@@ -223,7 +233,7 @@ def _as_subject_error(error: BaseException) -> SubjectError:
     elif isinstance(error, NotImplementedError):
         kind = "RuntimeError"
     frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if "vae_edu/subject" not in f.filename.replace("\\", "/")]
+    own = [f for f in frames if not f.filename.startswith(_NOT_THE_LEARNERS)]
     trace = "".join(traceback.format_list(own[-3:]))
     try:
         message = str(error)

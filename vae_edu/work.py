@@ -103,11 +103,28 @@ def _expect_signature(obj: Any, stub: Any, name: str) -> None:
         pairs = [(getattr(obj, m), getattr(stub, m), f"{name}.{m}") for m in methods]
     for own, expected, where in pairs:
         if _parameters(own) != _parameters(expected):
-            raise CourseError(
-                f"{where} has the signature {inspect.signature(own)}; "
-                f"expected {inspect.signature(expected)}. Later lessons call it that "
-                "way: keep the names, their order and the defaults."
-            )
+            raise CourseError(f"{where}{_difference(own, expected)}")
+
+
+def _difference(own: Any, expected: Any) -> str:
+    """What to change, in words: often one name."""
+    mine, wanted = list(_bare(own).parameters), list(_bare(expected).parameters)
+    pairs = [(a, b) for a, b in zip(mine, wanted, strict=False) if a != b]
+    change = "Keep the names, their order and the defaults"
+    if len(mine) == len(wanted) and pairs and not {a for a, _ in pairs} & {*wanted}:
+        change = "Rename " + ", ".join(f"{a} to {b}" for a, b in pairs)
+    return (
+        f" takes {_bare(own)}; expected {_bare(expected)}. {change}: later lessons "
+        "call it that way."
+    )
+
+
+def _bare(function: Any) -> inspect.Signature:
+    """The signature without annotations."""
+    none = inspect.Parameter.empty
+    signature = inspect.signature(function)
+    parameters = [p.replace(annotation=none) for p in signature.parameters.values()]
+    return signature.replace(parameters=parameters, return_annotation=none)
 
 
 def _signature_text(stub: Any) -> str:
@@ -537,6 +554,7 @@ def use_own(lesson: str) -> None:
     topic = catalogue.topic_of(lesson)
     remember_borrowed([t for t in borrowed() if t != topic])
     _renew(topic)
+    _say(f"Using your own answers to {catalogue.folder_of(topic)} again.")
 
 
 def _renew(topic: str) -> None:

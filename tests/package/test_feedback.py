@@ -11,8 +11,10 @@ import torch
 
 from vae_edu import check
 from vae_edu.checks.hints import look
+from vae_edu.checks.law import Broken, compare
 from vae_edu.errors import CourseError
 from vae_edu.feedback import CheckFailed, judge
+from vae_edu.subject import Wrong
 
 
 def answer(function):
@@ -105,6 +107,27 @@ def test_what_came_out_and_what_was_expected_are_shown():
     assert "gaussian_kl(mu: (4, 3), log_var: (4, 3))" in said
 
 
+def test_a_value_that_is_not_finite_is_the_one_shown():
+    with pytest.raises(Broken, match=r"at index \(2,\): got nan, expected 4\."):
+        compare(torch.tensor([0.0, 2.0, math.nan]).double(), VALUES)
+
+
+def test_an_error_is_told_with_the_call_that_met_it():
+    said = text_for(lambda mu, log_var: right(mu, log_var) + 0 * mu.sum(1))
+    assert "at gaussian_kl(mu: (5,), log_var: (5,)) with IndexError" in said
+    assert "Counted from the end" in said
+
+
+def test_the_frames_shown_are_the_learners():
+    def tied(mu, log_var):
+        return torch.autograd.grad(right(mu, log_var).sum(), mu)[0]
+
+    said = text_for(tied)
+    assert "in tied" in said
+    assert "site-packages" not in said
+    assert "make a leaf of your own" in said
+
+
 def test_html_is_escaped():
     def hostile(mu, log_var):
         raise ValueError("<script>alert(1)</script>")
@@ -149,7 +172,10 @@ VALUES = torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64)
         (3 * VALUES, "times 3"),
         (VALUES + 1, "same amount"),
         (VALUES.sum(), "without `dim`"),
-        (VALUES[:, None], "One dimension too many"),
+        (VALUES[:, None], "A dimension of size 1"),
+        (VALUES.expand(3, 3), "(3, 1) and (3,), together, broadcast to (3, 3)"),
+        (VALUES.expand(2, 3), "One dimension too many"),
+        (Wrong("NoneType"), "`return`"),
         (VALUES * math.nan, "NaN"),
         (VALUES**2 + 1, ""),
     ],

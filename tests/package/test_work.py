@@ -196,8 +196,12 @@ def test_an_answer_may_use_an_earlier_one(folder):
 @pytest.mark.parametrize(
     ("cell", "words"),
     [
-        (RIGHT.replace("mu: Tensor, log_var", "mean: Tensor, log_var"), "(mu: "),
-        (RIGHT.replace("log_var: Tensor)", "log_var: Tensor, n=1)"), "log_var"),
+        (RIGHT.replace("mu: Tensor,", "mean: Tensor,"), "Rename mean to mu"),
+            RIGHT.replace("mu: Tensor, log_var", "mean: Tensor, log_var"),
+            "Rename mean to mu",
+        ),
+        (RIGHT.replace("log_var: Tensor)", "log_var: Tensor, n=1)"), "expected (mu, "),
+        (RIGHT.replace("mu: Tensor, log_var", "log_var: Tensor, mu"), "their order"),
         (RIGHT.replace("gaussian_kl", "gausian_kl"), "Did you mean 'gaussian_kl'"),
         ("@exercise\nclass gaussian_kl:\n    pass", "should be a function"),
     ],
@@ -206,6 +210,12 @@ def test_a_wrong_name_or_signature_is_refused(folder, cell, words):
     with pytest.raises(CourseError, match=words.replace("(", r"\(")):
         notebook(cell)
     assert not folder.exists()
+
+
+def test_a_refusal_is_shown_without_a_traceback(folder):
+    with pytest.raises(CourseError) as caught:
+        notebook(RIGHT.replace("mu: Tensor, log_var", "mean: Tensor, log_var"))
+    assert caught.value._render_traceback_() == [str(caught.value)]
 
 
 def test_a_file_that_does_not_parse_is_not_touched(folder, capsys):

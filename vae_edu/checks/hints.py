@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vae_edu.subject import Wrong
+
 _FACTORS = {
     0.5: "exactly half the expected value: a factor 1/2 too many, or a 2 missing",
     2.0: "exactly twice the expected value: a factor 1/2 is missing",
@@ -22,6 +24,8 @@ _FACTORS = {
 
 def look(got: Any, expected: Any) -> str:
     """A sentence on how `got` differs from `expected`; "" where nothing stands out."""
+    if isinstance(got, Wrong) and got.type == "NoneType":
+        return "A function without a `return` gives None. Does yours have one?"
     if not isinstance(got, Tensor) or not isinstance(expected, Tensor):
         return ""
     g, e = got.to(torch.float64), expected.to(torch.float64)
@@ -35,15 +39,22 @@ def look(got: Any, expected: Any) -> str:
 
 
 def _shapes(g: Tensor, e: Tensor) -> str:
-    if g.dim() == 0 and e.dim() > 0:
+    asked, came = tuple(e.shape), tuple(g.shape)
+    if not came and asked:
         return (
-            "One number came out where one value per example was asked for: a sum or "
-            "mean without `dim` reduces the batch too."
+            f"One number came out where shape {asked} was asked for: a sum or mean "
+            "without `dim` reduces every dimension."
         )
-    if g.dim() == e.dim() + 1:
+    if any(came[:i] + came[i + 1 :] == asked for i, n in enumerate(came) if n == 1):
+        return "A dimension of size 1 is left: from keepdim=True?"
+    if asked and came == (*asked, asked[-1]):
+        kept, both = (*asked, 1), f"{asked}, together, broadcast to {came}"
         return (
-            "One dimension too many is left: was the sum over the last dimension taken?"
+            f"Has a kept dimension met one that was removed? {kept} and {both}. Take "
+            "the kept dimension out, with squeeze(dim), before the two meet."
         )
+    if len(came) == len(asked) + 1:
+        return "One dimension too many is left: where was it summed or averaged over?"
     if g.dim() == e.dim() and sorted(g.shape) == sorted(e.shape):
         return "The sizes are right but in another order."
     return ""

@@ -10,12 +10,15 @@ from typing import Any
 from vae_edu.checks.draw import Draw
 from vae_edu.checks.law import Broken, Law, Laws, Truth
 from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth, Witness, alike, table
-from vae_edu.subject import Subject, SubjectError
+from vae_edu.subject import Request, Subject, SubjectError
 
 
 @dataclass
 class Verdict:
-    """What one law said. kind: "" where it holds; else how it broke (see `Broken`)."""
+    """What one law said. kind: "" where it holds; else how it broke (see `Broken`).
+
+    last: the last thing that was asked, for saying at which call an answer stopped.
+    """
 
     law: Law
     holds: bool
@@ -25,6 +28,7 @@ class Verdict:
     expected: Any = None
     trace: str = ""
     seen: list[Any] = field(default_factory=list)
+    last: Request | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def run_law(law: Law, subject: Subject, truth: Truth, seed: str) -> Verdict:
         verdict = Verdict(law, False, "undecided", words)
     else:
         verdict = Verdict(law, True)
-    verdict.seen = witness.seen
+    verdict.seen, verdict.last = witness.seen, witness.last
     return verdict
 
 

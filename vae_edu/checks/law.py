@@ -219,7 +219,7 @@ def _expect_tensor(got: Any, expected: Tensor, what: str) -> None:
             expected,
         )
     if got.device != expected.device:
-        raise Broken(f"{what} is not where the inputs are.", "device")
+        raise Broken(f"{what} is not on the inputs' device.", "device")
     if not got.is_floating_point():
         raise _other_dtype(got, expected, what)
 
@@ -233,11 +233,11 @@ def _compare_values(
     close = torch.where(finite, (g - e).abs() <= room, g == e)
     if bool(close.all()):
         return
-    if bool((finite & ~torch.isfinite(g)).any()):
-        kind, words = "overflow", "is not finite where the true value is"
-    else:
-        kind, words = "value", "is not the true value"
-    place = tuple((~close).nonzero()[0].tolist())
+    lost = finite & ~torch.isfinite(g)
+    kind, words, wrong = "value", "is not the true value", ~close
+    if bool(lost.any()):
+        kind, words, wrong = "overflow", "is not finite where the true value is", lost
+    place = tuple(wrong.nonzero()[0].tolist())
     where = f" at index {place}" if place else ""
     shown = [f"{v[place].item():.6g}" for v in (g, e)]
     if shown[0] == shown[1]:

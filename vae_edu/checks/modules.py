@@ -37,7 +37,7 @@ from vae_edu.checks.law import (
     describe,
     expect_like,
 )
-from vae_edu.checks.standard import GONE, needs_values
+from vae_edu.checks.standard import GONE, because, needs_values
 from vae_edu.subject import Module, Subject, SubjectError
 
 Sizes = Mapping[str, int]
@@ -603,12 +603,11 @@ def _with_values(
 
 
 def _elsewhere(what: str, error: SubjectError) -> Broken:
-    first = error.message.splitlines()[0] if error.message else error.kind
     return Broken(
         f"{what} fails where module and inputs were moved to another device (a "
-        f"GPU): {first}. Make new tensors where the inputs are (zeros_like, "
-        "device=x.device), and register layers and parameters as attributes so that "
-        ".to() moves them.",
+        f"GPU){because(error.message)}. Make new tensors where the inputs are "
+        "(zeros_like, device=x.device), and register layers and parameters as "
+        "attributes so that .to() moves them.",
         "device",
     )
 
@@ -619,10 +618,10 @@ _MODULE_LAWS: tuple[tuple[str, str, Check], ...] = (
         "types and shapes are those of the contract, for several sizes",
         _shapes,
     ),
-    ("keywords", "the parameters have the names of the contract", _keywords),
+    ("keywords", "the arguments keep their names", _keywords),
     ("rows", "a row's result does not depend on the other rows of its batch", _rows),
     ("modes", "two calls agree, in training mode and in evaluation mode", _modes),
-    ("traces", "inputs stay unchanged, nothing is remembered between calls", _traces),
+    ("traces", "inputs stay unchanged, and no call changes a later one", _traces),
     (
         "parameter gradients",
         "the gradient in each parameter is that of the results",
@@ -639,5 +638,5 @@ _MODULE_LAWS: tuple[tuple[str, str, Check], ...] = (
     ("state", "state_dict holds all that the results depend on", _state),
     ("own weights", "each instance has random weights of its own", _own_weights),
     ("dtype", "the dtype follows the module and its inputs", _dtype),
-    ("device", "the result is where the module and its inputs are", _device),
+    ("device", "the result is on the device of the module and its inputs", _device),
 )

@@ -98,6 +98,7 @@ class Witness:
     def __init__(self, subject: Subject) -> None:
         self._perform = subject.perform
         self.seen: list[Any] = []
+        self.last: Request | None = None
 
     def subject(self) -> Subject:
         """The subject to run a law on."""
@@ -105,6 +106,7 @@ class Witness:
 
     def perform(self, request: Request) -> Answer:
         """Perform a request and note its outcome."""
+        self.last = request
         try:
             answer = self._perform(request)
         except SubjectError as error:

@@ -86,11 +86,14 @@ def add_fresh(laws: Laws, cases: Cases) -> None:
 
 def tried(cases: Cases, case: Case) -> str:
     """The call in words: gaussian_kl(mu: (4, 3), log_var: (4, 3))."""
-    parts = [
-        f"{p}: {_in_words(v)}" for p, v in zip(cases.params, case.args, strict=False)
-    ]
     note = f" ({case.note})" if case.note else ""
-    return f"{cases.exercise}({', '.join(parts)}){note}"
+    return spelled(cases.exercise, cases.params, case.args) + note
+
+
+def spelled(function: str, params: Sequence[str], args: Sequence[Any]) -> str:
+    """A call in words, of any function: its parameters with the shapes they got."""
+    named = zip(params, args, strict=False)
+    return f"{function}({', '.join(f'{p}: {_in_words(v)}' for p, v in named)})"
 
 
 def _in_words(value: Any) -> str:
@@ -264,12 +267,16 @@ def _with_values(subject: Subject, cases: Cases, case: Case) -> Any:
 
 def _device_error(cases: Cases, case: Case, message: str) -> Broken:
     return Broken(
-        f"{tried(cases, case)} fails where the inputs are on another device (a GPU): "
-        f"{message.splitlines()[0] if message else 'no message'}. A tensor made inside "
-        "should be made on the inputs' device: torch.zeros_like(x), x.new_tensor(...), "
-        "device=x.device.",
+        f"{tried(cases, case)} fails where the inputs are on another device (a GPU)"
+        f"{because(message)}.",
         "device",
     )
+
+
+def because(message: str) -> str:
+    """The first line of an error, unless it speaks of `meta`, our stand-in device."""
+    first = message.splitlines()[0] if message else ""
+    return f": {first.rstrip('.')}" if first and "meta" not in first.lower() else ""
 
 
 def _expect_meta(got: Any, expected: Any, what: str) -> None:
@@ -404,12 +411,12 @@ _STANDARD: tuple[
         lambda c: bool(c.gradients),
     ),
     ("float32", "float32 in, float32 out", _float32, _has_tensors),
-    ("device", "the result is where the inputs are", _device, _has_tensors),
+    ("device", "the result is on the inputs' device", _device, _has_tensors),
     (
         "purity",
-        "inputs stay unchanged, nothing is remembered",
+        "inputs stay unchanged, a second call gives the same result",
         _purity,
         _always,
     ),
-    ("keywords", "the parameters have the names of the contract", _keywords, _always),
+    ("keywords", "the arguments keep their names", _keywords, _always),
 )
