@@ -502,13 +502,13 @@ for trained_on in (1, 10):
         nll = -iwae_bound(sets.flatten(1)).view(-1, 100).mean(1)  # one for each set
         print(f"{k:24,} {nll.mean():8.2f} {nll.std(correction=0):8.3f} {bits_per_dim(nll.mean(), test.shape[1]):16.3f}")
 
-# %% tags=["nbval-ignore-output"]
+# %%
 figure, panel = viz.axes(size=(5.6, 3.4), subplot_kw={"xscale": "log"})
 for trained_on, style, colour in ((1, "o-", viz.BLUE), (10, "s--", viz.RED)):
     for k in (sizes := [1, 5, 50, 500, 5000]):
         sets = test_weights(trained_on)[: 10 * k].reshape(-1, k, 100).transpose(0, 1)
         nll = -iwae_bound(sets.flatten(1)).view(-1, 100).mean(1)
-        label = f"trained on $L_{{{trained_on}}}$" if k == 1 else None
+        label = f"trained on L_{trained_on}" if k == 1 else None
         panel.errorbar(k, nll.mean(), nll.std(correction=0), fmt=style[0], color=colour, capsize=3, label=label)
 panel.set(xlabel="samples k at the test (number)", ylabel="NLL (nats per image)")
 panel.legend(frameon=False)
@@ -527,7 +527,7 @@ for trained_on, marker, colour in ((1, "o", viz.BLUE), (10, "s", viz.RED)):
     log_w = test_weights(trained_on)
     size = effective_sample_size(log_w)
     fewer = iwae_bound(log_w.view(10, 500, 100).transpose(0, 1).flatten(1)).view(10, 100).mean(0)
-    panel.plot(size, iwae_bound(log_w) - fewer, marker, color=colour, markersize=4, label=f"trained on $L_{{{trained_on}}}$")
+    panel.plot(size, iwae_bound(log_w) - fewer, marker, color=colour, markersize=4, label=f"trained on L_{trained_on}")
     print(f"trained on L_{trained_on}: ESS of 5,000 samples, median {size.median():.0f}, least {size.min():.1f}")
 panel.set(xlabel="effective sample size of 5,000 (number)", ylabel="bound at 5,000 less at 500 (nats)")
 panel.legend(frameon=False)
@@ -585,14 +585,14 @@ viz.show(figure, "Each test image: the smaller its effective sample size, the mo
 
 # %% tags=["exercise:active_units"]
 # %% tags=["check:active_units"]
-# %% tags=["nbval-ignore-output"]
+# %%
 figure, panel = viz.axes(size=(5.6, 3.2), subplot_kw={"yscale": "log"})
 for k, marker, colour in ((1, "o", viz.BLUE), (10, "s", viz.RED)):
     mu = trained(k)(test, torch.zeros(len(test), 20))[1].detach()
     order, on = (mu - mu.mean(0)).square().mean(0).sort(descending=True), active_units(mu)
     for flag, fill in ((1, colour), (0, "none")):
         place = (on[order.indices] == flag).nonzero()[:, 0]
-        panel.plot(place + 1, order.values[place], marker, color=colour, markerfacecolor=fill, label=f"trained on $L_{{{k}}}$" if flag else None)
+        panel.plot(place + 1, order.values[place], marker, color=colour, markerfacecolor=fill, label=f"trained on L_{k}" if flag else None)
     print(f"trained on L_{k}: {on.sum():.0f} of 20 units are active")
 panel.axhline(0.01, color=viz.BLACK, linestyle="--")
 panel.set(xticks=range(1, 21, 3), xlabel="latent, most active first (number)", ylabel="variance of its mean (no unit)")
