@@ -51,10 +51,10 @@ _ = torch.set_num_threads(1), torch.manual_seed(9)  # the same digits on every m
 # is 0. How much the weights vary is what the rest of this lesson is about.
 # </details>
 #
-# {{card:log_importance_weights}}
+# So the first thing to write is (2): one log-weight for each sample and each image, nothing averaged yet. The cell after the check compares both averages with the
+# truth, since a decoder of three pixels and one latent has only eight images, and for each of them the integral (3) can be done on a grid.
 #
-# One log-weight for each sample and each image; nothing is averaged yet. When the check says that yours are right, the cell after it compares both averages with the
-# truth: a decoder of three pixels and one latent has only eight images, and for each of them the integral (3) can be done on a grid.
+# {{card:log_importance_weights}}
 #
 # <details><summary>Hint 1: a nudge</summary>
 # Each of the three terms is a function of an earlier lesson, and each sums over its last dimension. Which shape is left?
@@ -112,9 +112,9 @@ viz.show(figure, "Log p(x) of eight images: the log of your mean weight on the e
 # more samples reduce the spread and the gap.
 # </details>
 #
-# {{card:iwae_bound}}
+# You write the quantity inside the expectation (5), for one draw of the samples.
 #
-# The quantity inside the expectation (5), for one draw of the samples.
+# {{card:iwae_bound}}
 #
 # <details><summary>Hint 1: a nudge</summary>
 # You have written this function before, for another purpose. What did its input hold?
@@ -266,7 +266,7 @@ viz.show(figure, "Gap of the bound against k, log-log: two encoders fall onto th
 # $k \gg \rho$; before that it is better than the formula. The narrow encoder has no line, and falls less steeply. (Where $\rho$ is finite the cell averages $\delta - \log(1 + \delta)$: as $\delta$ has mean 0,
 # that is the same gap, with far less scatter.)
 #
-# For a VAE on images $\rho$ is astronomical, say $e^{20}$. Then no affordable $k$ reaches the regime of (10), and the gap closes
+# For a VAE on images the log-weights of one image spread over tens of nats, and $\rho$ is beyond any affordable $k$. Then (10) does not apply yet, and the gap closes
 # slowly, on MNIST by about a nat for every tenfold $k$. You will see it in section 7.
 #
 # ## 5 · Which samples count
@@ -280,9 +280,9 @@ viz.show(figure, "Gap of the bound against k, log-log: two encoders fall onto th
 # The ELBO's gradient averages $\nabla\log w_s$ with equal weights $1/k$. IWAE's averages them with weights $\tilde w_s$: a sample that explains $x$ well counts more.
 # That frees the encoder. A stray sample costs the ELBO dearly, and hardly moves (12).
 #
-# {{card:normalized_weights}}
+# You have met these weights: lesson 00 found them as the gradient of `log_mean_exp`.
 #
-# Lesson 00 called them the gradient of `log_mean_exp`, and softmax.
+# {{card:normalized_weights}}
 #
 # <details><summary>Hint 1: a nudge</summary>
 # exp of a log-weight of 10,000 is infinite, but a ratio of two weights depends on the difference of their logs only.
@@ -320,9 +320,9 @@ viz.show(figure, "Thirty normalised weights in order: a handful carries most of 
 # $\frac1k\sum_s w_s \to p(x)$ and $\frac1k\sum_s w_s^2 \to \mathbb E[w^2] = p(x)^2(1 + \rho)$, so
 # $$\frac{\mathrm{ESS}}{k} \to \frac{1}{1 + \rho}. \tag{15}$$
 #
-# {{card:effective_sample_size}}
+# It is the first number to look at whenever weights are averaged.
 #
-# The first number to look at whenever weights are averaged.
+# {{card:effective_sample_size}}
 #
 # <details><summary>Hint 1: a nudge</summary>
 # Multiply all the weights by 10. What becomes of (13)?
@@ -442,7 +442,7 @@ viz.show(figure, "Signal-to-noise ratio of the encoder's gradient against k, log
 
 # %% [markdown]
 # Both estimators have the same mean (about $-0.53$ at $k = 4$, within 0.01), which checks (20). The plain one loses a factor of two of its ratio for every fourfold $k$,
-# DReG gains one. The dotted lines have slopes $\mp\tfrac12$; at small $k$ neither law of large $k$ holds yet. Lesson 10's engine trains IWAE with DReG.
+# DReG gains one. The dotted lines have slopes $\mp\tfrac12$; at small $k$ neither law of large $k$ holds yet.
 #
 # ## 7 · Your VAE, judged
 #
@@ -495,21 +495,20 @@ def test_weights(k: int) -> Tensor:  # of the model that was trained on L_k: (50
     model, _ = trained(k), torch.manual_seed(1)
     with torch.no_grad():
         return torch.cat([sample_weights(model, test, 50) for _ in range(100)])
-for trained_on in (1, 10):
-    print(f"trained on L_{trained_on}   samples k      NLL   spread   bits per dimension")
-    for k in (1, 5, 50, 500, 5000):
-        sets = test_weights(trained_on)[: 10 * k].reshape(-1, k, 100).transpose(0, 1)
-        nll = -iwae_bound(sets.flatten(1)).view(-1, 100).mean(1)  # one for each set
-        print(f"{k:24,} {nll.mean():8.2f} {nll.std(correction=0):8.3f} {bits_per_dim(nll.mean(), test.shape[1]):16.3f}")
+def estimates(trained_on: int, k: int) -> Tensor:  # the NLL, once for each set of k samples
+    sets = test_weights(trained_on)[: 10 * k].reshape(-1, k, 100).transpose(0, 1)
+    return -iwae_bound(sets.flatten(1)).view(-1, 100).mean(1)
+for trained_on, k in [(m, k) for m in (1, 10) for k in (1, 5, 50, 500, 5000)]:
+    nll, bits = estimates(trained_on, k), bits_per_dim(estimates(trained_on, k).mean(), test.shape[1])
+    print(f"trained on L_{trained_on:<2}  k = {k:5,}  NLL {nll.mean():6.2f}  spread {nll.std(correction=0):.3f}  bits per dimension {bits:.3f}")
 
 # %%
 figure, panel = viz.axes(size=(5.6, 3.4), subplot_kw={"xscale": "log"})
-for trained_on, style, colour in ((1, "o-", viz.BLUE), (10, "s--", viz.RED)):
-    for k in (sizes := [1, 5, 50, 500, 5000]):
-        sets = test_weights(trained_on)[: 10 * k].reshape(-1, k, 100).transpose(0, 1)
-        nll = -iwae_bound(sets.flatten(1)).view(-1, 100).mean(1)
-        label = f"trained on L_{trained_on}" if k == 1 else None
-        panel.errorbar(k, nll.mean(), nll.std(correction=0), fmt=style[0], color=colour, capsize=3, label=label)
+sizes = [1, 5, 50, 500, 5000]
+for trained_on, look, colour in ((1, "o-", viz.BLUE), (10, "s--", viz.RED)):
+    rows = [estimates(trained_on, k) for k in sizes]
+    mean, spread = [r.mean() for r in rows], [r.std(correction=0) for r in rows]
+    panel.errorbar(sizes, mean, spread, fmt=look, color=colour, capsize=3, label=f"trained on L_{trained_on}")
 panel.set(xlabel="samples k at the test (number)", ylabel="NLL (nats per image)")
 panel.legend(frameon=False)
 viz.show(figure, "NLL of two models against the samples used: both fall, and the curves cross; the model trained on L_10 starts worse and ends better.")
@@ -534,7 +533,7 @@ panel.legend(frameon=False)
 viz.show(figure, "Each test image: the smaller its effective sample size, the more its bound still gains from 500 to 5,000 samples.")
 
 # %% [markdown]
-# Each marker is an image. Where a handful of samples carries the estimate (left), the bound still gains a nat and more; where hundreds do, it has settled.
+# Each marker is an image. Where a handful of samples carries the estimate (left), the bound still gains a nat and more; where dozens do, it has nearly settled.
 # On MNIST the median ESS is around 10 of 5,000; on the small digits, 64 pixels, it is in the hundreds.
 #
 # ### What papers report
@@ -570,6 +569,8 @@ viz.show(figure, "Each test image: the smaller its effective sample size, the mo
 # their threshold is
 #
 # $$A_j = \frac1n\sum_{i=1}^n\big(\mu_j(x_i) - \bar\mu_j\big)^2 > 0.01. \tag{21}$$
+#
+# A collapsed latent (lesson 12) is found by this count, long before one sees it in the samples.
 #
 # {{card:active_units}}
 #
