@@ -534,7 +534,7 @@ viz.show(figure, "Each test image: the smaller its effective sample size, the mo
 
 # %% [markdown]
 # Each marker is an image. Where a handful of samples carries the estimate (left), the bound still gains a nat and more; where dozens do, it has nearly settled.
-# On MNIST the median ESS is around 10 of 5,000; on the small digits, 64 pixels, it is in the hundreds.
+# On MNIST the median ESS is around 10 of 5,000; on the small digits, 64 pixels, it is 400 and more.
 #
 # ### What papers report
 #
@@ -602,7 +602,7 @@ viz.show(figure, "Variance of each latent's posterior mean for both models, sort
 
 # %% [markdown]
 # Filled markers are those that you call active; none of them may lie below the dashed line, no hollow one above it. At the low end the model trained on $\mathcal L_{10}$ keeps its latents busier. On MNIST all 20 are still
-# active after this short training; of Burda's 50 latents, fully trained, 19 to 25 were (their Table 1; see lesson 12). On the smaller digits the model trained on $\mathcal L_1$ has lost some.
+# active after this short training; of Burda's 50 latents, fully trained, 19 to 25 were (their Table 1; see lesson 12). On the smaller digits the model trained on $\mathcal L_1$ keeps 14 to 20, depending on the seed.
 #
 # ## In your own words
 

@@ -569,6 +569,15 @@ def _(log_weights: Tensor) -> Tensor:
 
 @mutant(
     "normalized_weights",
+    "Small weights are raised to a least value",
+    "A sample that cannot have made x has weight 0, not a little. Nothing here divides by it.",
+)
+def _(log_weights: Tensor) -> Tensor:
+    return log_weights.softmax(0).clamp(min=1e-9)
+
+
+@mutant(
+    "normalized_weights",
     "0 times -inf where a weight is 0",
     "A shift that is itself a weighted mean multiplies -inf by 0. Compare with the largest "
     "log-weight instead.",

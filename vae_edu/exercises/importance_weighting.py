@@ -69,8 +69,9 @@ def normalized_weights(log_weights: Tensor) -> Tensor:
 
     $$\tilde w_s = \frac{w_s}{\sum_{t=1}^k w_t}$$
 
-    Right for log-weights of ±10,000 as well; a log-weight of -inf gives 0 (at least one
-    of an example's log-weights is finite). Burda et al. 2016, Eq. 14.
+    Right, with its gradient, for log-weights of ±10,000 as well; a log-weight of -inf
+    gives 0 (at least one of an example's log-weights is finite). Burda et al. 2016,
+    Eq. 14.
 
     log_weights: (num_samples, batch)  ->  (num_samples, batch), each column sums to 1
     """
@@ -90,8 +91,9 @@ def effective_sample_size(log_weights: Tensor) -> Tensor:
 
     $$\frac{\big(\sum_s w_s\big)^2}{\sum_s w_s^2} \in [1, k]$$
 
-    Right for log-weights of ±10,000 as well; a log-weight of -inf is a weight of 0 (at
-    least one of an example's log-weights is finite). Kong 1992; Owen 2013, Eq. 9.13.
+    Right, with its gradient, for log-weights of ±10,000 as well; a log-weight of -inf
+    is a weight of 0 (at least one of an example's log-weights is finite). Kong 1992;
+    Owen 2013, Eq. 9.13.
 
     log_weights: (num_samples, batch)  ->  (batch,)
     """
