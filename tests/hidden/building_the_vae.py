@@ -41,8 +41,8 @@ def head_gradients(
     z = q.mean + q.stddev * eps
     prior = Normal(torch.zeros_like(mu), torch.ones_like(mu))
     total = (grad_z * z).sum() + float(beta) * kl_divergence(q, prior).sum()
-    grad_mu, grad_log_var = torch.autograd.grad(total, (mu, log_var))
-    return grad_mu, grad_log_var
+    first, second = torch.autograd.grad(total, (mu, log_var))
+    return first, second
 
 
 ORACLES = {f.__name__: f for f in (negative_elbo, head_gradients)}

@@ -53,7 +53,8 @@ class RightVAE(nn.Module):
         return self.encoder(x)
 
     def draw(self, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
-        return mu + (0.5 * log_var).exp() * eps
+        sigma = log_var.div(2).exp()
+        return mu + sigma * eps
 
     def decode(self, z: Tensor) -> Tensor:
         return self.decoder(z)

@@ -353,9 +353,9 @@ def _grown(
         return size(module) < goal
 
     # in small steps from below: far beyond the goal exp(log_var) overflows
-    low, high = 0.1, 0.1
-    while high < 1e4 and below(high):
-        low, high = high, 1.4 * high
+    low, high = 0.5, 0.5
+    while high < 1e3 and below(high):
+        low, high = high, 1.5 * high
     for _ in range(4):
         middle = (low * high) ** 0.5
         low, high = (middle, high) if below(middle) else (low, middle)
@@ -462,10 +462,14 @@ def _loss_extremes(draw: Draw) -> Iterator[Case]:
     for size in (1e3, 100.0, 40.0, 20.0):
         case = (*_far(draw, size), draw.normal(4, 3), draw.log_var(4, 3), 0.5)
         yield Case(case, scale=4 * size, note=f"logits of ±{size:g}")
-    for x, sign, note in ((0.0, -1, "all paper"), (1.0, 1, "all ink")):
-        at = torch.full((4, 4), x, dtype=torch.float64)
-        case = (at, sign * 1e3 * (at * 0 + 1), draw.normal(4, 3), draw.log_var(4, 3))
-        yield Case(case, scale=10, note=f"{note}, and the decoder is sure of it")
+    for grey, sign, note in ((0.0, -1, "all paper"), (1.0, 1, "all ink")):
+        at = torch.full((4, 4), grey, dtype=torch.float64)
+        sure = sign * 1e3 * torch.ones_like(at)
+        yield Case(
+            (at, sure, draw.normal(4, 3), draw.log_var(4, 3)),
+            scale=10,
+            note=f"{note}, and the decoder is sure of it",
+        )
     for shift, scale, note in (
         (-55, 200.0, "tiny variances"),
         (12, 1e6, "large variances"),
