@@ -560,6 +560,34 @@ def _(model, optimizer, x, eps, beta=1.0):
 
 @mutant(
     "train_step",
+    "The mode is set to train for the step",
+    "It is set back, and yet a model that came in eval mode was trained with its dropout "
+    "on. The mode is the caller's business.",
+)
+def _(model, optimizer, x, eps, beta=1.0):
+    was = model.training
+    model.train()
+    terms = _terms(model, x, eps, beta)
+    _stepped(optimizer, terms[0])
+    model.train(was)
+    return _numbers(terms)
+
+
+@mutant(
+    "train_step",
+    "The model is put into train mode at the end",
+    "It came in the mode that the caller wanted. Does a training step need to change "
+    "it?",
+)
+def _(model, optimizer, x, eps, beta=1.0):
+    terms = _terms(model, x, eps, beta)
+    _stepped(optimizer, terms[0])
+    model.train()
+    return _numbers(terms)
+
+
+@mutant(
+    "train_step",
     "The model is left in eval mode",
     "From the second step on the dropout would be off. The mode is the caller's "
     "business.",

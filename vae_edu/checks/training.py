@@ -194,12 +194,6 @@ CASES = {
         Cases("kl_warmup", ("step", "warmup_steps"), _warmups),
     )
 }
-_MODELS = ("float32", "device")  # laws of their own below, where the input is a model
-_SKIP = {"train_step": _MODELS, "evaluate": _MODELS, "kl_warmup": ("purity",)}
-for _cases in CASES.values():
-    add_standard(LAWS, _cases, skip=_SKIP.get(_cases.exercise, ()))
-
-
 # --- what a model is after a call -----------------------------------------------------
 
 
@@ -228,10 +222,30 @@ def expect_step(
     return answer
 
 
-@LAWS.law("train_step", "step", "the optimizer steps once along the loss's gradient")
-def _(subject: Subject, truth: Truth, draw: Draw) -> None:
-    for case in _steps(draw):
-        expect_step(subject, truth, case, rtol=1e-10)
+def step_values(subject: Subject, truth: Truth, draw: Draw) -> None:
+    """Both that a step has: the numbers it returns, and where it leads."""
+    cases, answers = [*_steps(draw)], []
+    for case in cases:
+        answers.append(subject.ask("train_step", *case.args))
+        what = tried(CASES["train_step"], case)
+        compare(answers[-1].value, truth("train_step", *case.args), what=what)
+    for case, answer in zip(cases, answers, strict=True):
+        expected = truth("weights_after", *case.args)
+        how = f"after {tried(CASES['train_step'], case)}"
+        expect_weights(answer, expected, case, how, 1e-10)
+
+
+LAWS.law("train_step", "values", "the step and the numbers returned are right")(
+    step_values
+)
+_MODELS = ("float32", "device")  # laws of their own below, where the input is a model
+_SKIP = {
+    "train_step": ("values", *_MODELS),
+    "evaluate": _MODELS,
+    "kl_warmup": ("purity",),
+}
+for _cases in CASES.values():
+    add_standard(LAWS, _cases, skip=_SKIP.get(_cases.exercise, ()))
 
 
 @LAWS.law(
@@ -272,16 +286,18 @@ def _expect_mode(answer: Answer, training: bool, name: str) -> None:
 @LAWS.law(
     "train_step",
     "one forward pass",
-    "the values returned are those that the step was computed from",
+    "the values are those that the step was computed from, in the mode it came in",
 )
 def _(subject: Subject, truth: Truth, draw: Draw) -> None:
-    for rounds in (1, 2):
-        model = model_probe(draw, restless=True, rounds=rounds)
+    for training, rounds in ((True, 1), (True, 2), (False, 1)):
+        model = model_probe(draw, training=training, restless=True, rounds=rounds)
         args = (model, OptimizerProbe("sgd", 0.1), *images(draw, model, 4), 0.7)
-        what = (
-            "for a model with dropout, in train mode, where no two forward passes are "
-            "alike, train_step"
+        mode = (
+            "train mode, where no two forward passes are alike"
+            if training
+            else "eval mode"
         )
+        what = f"for a model with dropout, in {mode}, train_step"
         answer = expect_step(subject, truth, Case(args), f"{what}: afterwards")
         compare(answer.value, truth("train_step", *args), what=what, rtol=LOOSE)
 
