@@ -34,7 +34,7 @@ def log_importance_weights(
     """
     ### BEGIN SOLUTION
     log_likelihood = bernoulli_log_likelihood(x, logits)  # (num_samples, batch)
-    zero = torch.zeros_like(mu)
+    zero = mu.new_zeros(mu.shape)
     log_prior = gaussian_log_prob(z, zero, zero)
     return log_likelihood + log_prior - gaussian_log_prob(z, mu, log_var)
     ### END SOLUTION
@@ -82,7 +82,7 @@ def normalized_weights(log_weights: Tensor) -> Tensor:
     log_weights: (num_samples, batch)  ->  (num_samples, batch), each column sums to 1
     """
     ### BEGIN SOLUTION
-    return log_weights.softmax(0)
+    return torch.softmax(log_weights, 0)
     ### END SOLUTION
 
 
