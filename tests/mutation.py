@@ -54,6 +54,10 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "elbo_terms",
         "kl = torch.where(q != 0, torch.xlogy(q, q) - q * log_prior, 0.0).sum(-1)",
     ): PROBABILITY,
+    (
+        "active_units",
+        "return (mu.var(0, correction=0) >= 0.01).to(mu.dtype)",
+    ): "0.01 is no binary number: a variance of exactly 0.01 is a matter of rounding",
 }
 
 

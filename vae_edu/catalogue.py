@@ -26,6 +26,9 @@ TOPICS = (
     "kl_divergence",
     "reparameterization",
     "likelihoods",
+    "building_the_vae",
+    "training",
+    "importance_weighting",
 )
 
 

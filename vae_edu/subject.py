@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from vae_edu import probes
-from vae_edu.probes import Probe
+from vae_edu.probes import AnyProbe, Workshop
 
 
 class SubjectError(Exception):
@@ -55,9 +55,11 @@ class Answer:
 
     value: a Tensor, float, tuple of those, or `Wrong`; grads: one tensor (or None where
     the value does not depend on it) for each tensor asked for; state_grads: the same by
-    parameter name; changed: positions of the inputs that were written to; left_grad:
-    True where a `.grad` was left behind; switched: inputs whose `requires_grad` was
-    changed; shapes: the shapes a probe function was called with.
+    parameter name, or what a request about a state found, or what a model given as an
+    input is after the call (`Workshop.found`); changed: positions of the inputs that
+    were written to; left_grad: True where a `.grad` was left behind; switched: inputs
+    whose `requires_grad` was changed, a model's parameters by name, and "grad mode";
+    shapes: the shapes a probe function was called with.
     """
 
     value: Any = None
@@ -155,9 +157,9 @@ class Engine:
 
     def _run(self, function: Any, module: Any, request: Request) -> Answer:
         wrt = set(request.wrt)
-        probes: list[Probe] = []
-        args = [_prepare(v, str(i) in wrt, probes) for i, v in enumerate(request.args)]
-        kwargs = {k: _prepare(v, k in wrt, probes) for k, v in request.kwargs.items()}
+        shop = Workshop()
+        args = [_prepare(v, str(i) in wrt, shop) for i, v in enumerate(request.args)]
+        kwargs = {k: _prepare(v, k in wrt, shop) for k, v in request.kwargs.items()}
         inputs = {str(i): v for i, v in enumerate(args)} | kwargs
         roots = [inputs[name] for name in request.wrt]
         if request.options.get("upstream"):  # as an encoder would hand them over
@@ -166,16 +168,18 @@ class Engine:
             kwargs = {k: inputs[k] for k in kwargs}
         other_device = OtherDevice() if request.options.get("trap") else nullcontext()
         with torch.enable_grad(), other_device:
-            value = function(*args, **kwargs)
-        answer = Answer(value=normal(value))
+            for _ in range(shop.rounds):
+                value = function(*args, **kwargs)
+            tracking = torch.is_grad_enabled()
+        answer = Answer(value=normal(value), state_grads=dict(shop.found()))
         if request.cotangents:
             leaves = [inputs[name] for name in request.wrt]
             _add_gradients(answer, value, leaves, module, request.cotangents)
         answer.changed = [*_changed(request, inputs), *self._overwritten(value)]
-        weights = [p.weight for p in probes]
-        answer.left_grad = _left_behind([*inputs.values(), *roots, *weights])
-        answer.switched = _switched(inputs, wrt)
-        answer.shapes = [shape for p in probes for shape in p.shapes]
+        answer.left_grad = shop.left_grad() or _left_behind([*inputs.values(), *roots])
+        answer.switched = [*_switched(inputs, wrt), *shop.switched()]
+        answer.switched += ["grad mode"] * (not tracking)
+        answer.shapes = shop.shapes
         return answer
 
     def _overwritten(self, value: Any) -> list[str]:
@@ -249,12 +253,9 @@ def _from_torch(error: BaseException) -> bool:
     )
 
 
-def _prepare(value: Any, requires_grad: bool, probes: list[Probe]) -> Any:
-    if isinstance(value, Probe):
-        weight = value.weight.detach().clone().requires_grad_(value.trainable)
-        probe = Probe(value.kind, weight, value.trainable)
-        probes.append(probe)
-        return probe.function()
+def _prepare(value: Any, requires_grad: bool, shop: Workshop) -> Any:
+    if isinstance(value, AnyProbe):
+        return shop.make(value)
     if isinstance(value, Tensor):
         return value.detach().clone().requires_grad_(requires_grad)
     return copy.copy(value)

@@ -134,7 +134,7 @@ def _feature(value: Any) -> list[Any]:
         steps = torch.equal(value, value.float().to(value.dtype))  # of float32
         return [kind, steps, *_projection(value.to(torch.float64))]
     if isinstance(value, float):
-        return ["float", _number(value)]
+        return ["float", "nan" if math.isnan(value) else _number(value)]
     return [value.type if isinstance(value, Wrong) else type(value).__name__]
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vae_edu.probes import Probe
+from vae_edu.probes import ModelProbe, OptimizerProbe, Probe
 from vae_edu.subject import Answer, Request, SubjectError, Wrong
 
 LIMIT = 64 * 2**20  # bytes a frame
@@ -31,6 +31,7 @@ DTYPES = {
     )
 }
 _HEAD = struct.Struct("!II")
+_TRAINED = {kind.__name__: kind for kind in (ModelProbe, OptimizerProbe)}
 
 
 class WireError(Exception):
@@ -86,6 +87,8 @@ def _pack(value: Any, blobs: list[bytes]) -> Any:
     if isinstance(value, Probe):
         weight = _pack(value.weight, blobs)
         return {"!": "probe", "kind": value.kind, "w": weight, "t": value.trainable}
+    if isinstance(value, ModelProbe | OptimizerProbe):
+        return {"!": type(value).__name__, "fields": _pack(vars(value), blobs)}
     if isinstance(value, Wrong):
         return {"!": "wrong", "type": value.type[:200]}
     if isinstance(value, dict):
@@ -121,6 +124,8 @@ def _unpack(value: Any, body: memoryview) -> Any:
         return _unpack_tensor(value, body)
     if kind == "probe":
         return Probe(value["kind"], _unpack(value["w"], body), bool(value["t"]))
+    if kind in _TRAINED:
+        return _TRAINED[kind](**_unpack(value["fields"], body))
     if kind == "wrong":
         return Wrong(str(value["type"]))
     if kind == "dict":
