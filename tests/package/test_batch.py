@@ -1,0 +1,265 @@
+"""`vae-edu grade`: whose submissions, in which processes, and the table at the end."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import multiprocessing
+import os
+import signal
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import pytest
+
+from vae_edu.cli import main
+from vae_edu.errors import CourseError
+from vae_edu.grading import batch, sandbox, summary
+from vae_edu.grading.batch import Task
+from vae_edu.grading.summary import Outcome, as_csv
+
+LESSON, TOPIC = "04_kl_divergence", "kl_divergence"
+RIGHT = """
+def gaussian_kl(mu, log_var):
+    return 0.5 * (mu**2 + log_var.exp() - 1 - log_var).sum(-1)
+"""
+WRONG = RIGHT.replace("- log_var)", "+ log_var)")
+NASTY = (
+    *("ann, maria", '"q"', "it's", "=1+1", "+49", "-7", "@SUM(A1)", "\uff1d1"),
+    *("李 小龍 \U0001f600", "two\nlines", "tab\t=1", "\x1b[31mred", "a;=1", " "),
+)
+
+
+def notebook(source):
+    cell = {"cell_type": "code", "metadata": {}, "source": source}
+    return json.dumps({"nbformat": 4, "metadata": {}, "cells": [cell]})
+
+
+def hand_in(course, student, text):
+    folder = course / "submitted" / student / LESSON
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{LESSON}.ipynb").write_text(text, encoding="utf-8")
+
+
+def kept(course):
+    """The grades in the store, by when they were written."""
+    files = (course / "grades").glob(f"{LESSON}/??/*.json")
+    return {p.name: p.stat().st_mtime_ns for p in files}
+
+
+def rows(course, name="summary.csv"):
+    path = course / "grades" / LESSON / name
+    with path.open(encoding="utf-8", newline="") as file:
+        return {row["student"]: row for row in csv.DictReader(file)}
+
+
+@pytest.fixture
+def course(tmp_path):
+    for number, student in enumerate(("ana", "ben", "cem", "dia")):
+        hand_in(tmp_path, student, notebook(RIGHT + f"# {number}"))
+    hand_in(tmp_path, "eve", notebook(WRONG))
+    return tmp_path
+
+
+@pytest.fixture
+def grade(course):
+    """`vae-edu grade` in this process."""
+
+    def run(*more):
+        return main(["grade", LESSON, "--course", str(course), "--jobs", "1", *more])
+
+    return run
+
+
+# --- whose ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 16])
+def test_shards_are_a_partition(count):
+    class_ = [(f"student {n}", Path()) for n in range(100)]
+    parts = [batch.of_shard(class_, f"{i + 1}/{count}") for i in range(count)]
+    assert sorted(s for part in parts for s, _ in part) == sorted(s for s, _ in class_)
+    assert all(parts)
+    fewer = batch.of_shard(class_[:50], f"1/{count}")
+    assert fewer == [entry for entry in parts[0] if entry in class_[:50]]
+
+
+@pytest.mark.parametrize("shard", ["0/2", "3/2", "1", "1/0", "a/b", "-1/2", "²/3", "/"])
+def test_a_shard_that_is_none_is_refused(shard):
+    with pytest.raises(CourseError, match="--shard"):
+        batch.of_shard([], shard)
+
+
+def test_wrong_calls_are_refused_in_a_line(grade, course, capsys, tmp_path_factory):
+    empty = tmp_path_factory.mktemp("empty")
+    assert main(["grade", LESSON, "--course", str(empty)]) == 2
+    assert main(["grade", "9", "--course", str(course)]) == 2
+    assert grade("--student", "zoë") == 2
+    assert grade("--jobs", "0") == 2
+    assert grade("--seconds", "nan") == 2
+    assert grade("--seconds", "-1") == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 6
+    assert all(line.startswith("vae-edu: ") for line in said)
+    assert not kept(course)
+
+
+def test_no_sandbox_is_said_once_and_nothing_is_run(grade, course, capsys, monkeypatch):
+    monkeypatch.setattr(sandbox, "lacking", lambda kind: "not today")
+    assert grade() == 2
+    assert "no sandbox" in capsys.readouterr().err
+    assert not kept(course)
+
+
+# --- what is judged, and how often ----------------------------------------------------
+
+
+def test_a_second_run_judges_nothing_anew(grade, course, capsys):
+    assert grade() == 0
+    first = kept(course)
+    assert len(first) == 5
+    assert rows(course)["ana"]["score"] == "3"
+    assert rows(course)["eve"]["score"] == "0"
+    assert grade() == 0
+    assert kept(course) == first
+    assert "5 of them by an earlier run" in capsys.readouterr().out
+    assert not [*course.rglob(".*.tmp")]
+
+
+def test_a_damaged_grade_is_judged_again(grade, course):
+    grade()
+    before = kept(course)
+    damaged = next((course / "grades").glob(f"{LESSON}/??/*.json"))
+    whole = damaged.read_text()
+    damaged.write_text(whole[: len(whole) // 2])
+    assert grade() == 0
+    assert json.loads(damaged.read_text()) == json.loads(whole)
+    changed = {n for n, when in kept(course).items() if before[n] != when}
+    assert changed == {damaged.name}
+
+
+def test_one_student_is_regraded_and_the_table_keeps_the_others(grade, course):
+    grade()
+    before, table = kept(course), rows(course)
+    assert grade("--student", "ana", "--regrade") == 0
+    assert sum(before[n] != when for n, when in kept(course).items()) == 1
+    assert rows(course) == table
+    hand_in(course, "ben", notebook(WRONG + "# ben"))
+    assert grade("--student", "ben", "--student", "ana") == 0
+    assert rows(course) == table | {"ben": table["ben"] | rows(course)["ben"]}
+    assert rows(course)["ben"]["score"] == "0"
+    assert len(kept(course)) == 6
+
+
+def test_shards_have_tables_of_their_own(grade, course):
+    assert grade("--shard", "1/2") == grade("--shard", "2/2") == 0
+    one, two = rows(course, "summary-1-of-2.csv"), rows(course, "summary-2-of-2.csv")
+    assert {*one} | {*two} == {"ana", "ben", "cem", "dia", "eve"}
+    assert not {*one} & {*two}
+    assert not (course / "grades" / LESSON / "summary.csv").exists()
+
+
+def test_a_fault_of_the_grader_costs_one_submission(grade, course, monkeypatch, capsys):
+    real = batch.read_lesson
+
+    def faulty(path, topic):
+        if "ben" in str(path):
+            raise ZeroDivisionError("\x1b[2J oops \ud800")
+        return real(path, topic)
+
+    monkeypatch.setattr(batch, "read_lesson", faulty)
+    assert grade() == 1
+    table = rows(course)
+    assert "not graded: ZeroDivisionError" in table["ben"]["note"]
+    assert {s for s, row in table.items() if row["score"]} == {*table} - {"ben"}
+    assert "\x1b" not in capsys.readouterr().out
+
+
+# --- processes that die ---------------------------------------------------------------
+
+
+def mortal(task):
+    """In place of `grade_task`: "once" dies at the first attempt, "always" at each."""
+    mark = Path(task.course) / task.student
+    again = mark.exists()
+    mark.touch()
+    if task.student == "always" or (task.student.startswith("once") and not again):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Outcome(task.student, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("fatal", [("once",), ("always",), ("once a", "always")])
+def test_a_process_that_dies_costs_its_own_submission(
+    tmp_path, monkeypatch, fatal, jobs
+):
+    monkeypatch.setattr(batch, "grade_task", mortal)
+    students = [f"s{n}" for n in range(12)]
+    students[3:3] = fatal
+    tasks = [Task(s, "", TOPIC, str(tmp_path)) for s in students]
+    fork = multiprocessing.get_context("fork")
+    made = [*batch.run(tasks, lambda: ProcessPoolExecutor(jobs, fork), 4 * jobs)]
+    assert sorted(o.student for o in made) == sorted(students)
+    assert [o.student for o in made if o.score is None] == ["always"][
+        : "always" in fatal
+    ]
+    assert {o.note for o in made} <= {"", batch.DIED}
+
+
+def test_an_executor_that_is_broken_already_is_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(batch, "grade_task", mortal)
+    fork = multiprocessing.get_context("fork")
+    pools = [ProcessPoolExecutor(1, fork) for _ in range(2)]
+    with pytest.raises(BrokenProcessPool):
+        pools[0].submit(os._exit, 1).result()
+    tasks = [Task("ana", "", TOPIC, str(tmp_path))]
+    made = [*batch.run(tasks, lambda: pools.pop(0), 1)]
+    assert [o.student for o in made] == ["ana"]
+    assert not pools
+
+
+# --- the table ------------------------------------------------------------------------
+
+
+def test_names_survive_and_no_cell_is_a_formula():
+    outcomes = [Outcome(s, 1.0, 2.0, f"={s}") for s in NASTY]
+    text = as_csv(TOPIC, outcomes)
+    found = [*csv.reader(text.splitlines(keepends=True))][1:]
+    assert len(found) == len(NASTY)
+    assert {row[0].replace("'", "") for row in found} == {
+        s.replace("'", "") for s in NASTY
+    }
+    for row in found:
+        assert row[-1].startswith("'=")
+        starts = [piece.lstrip()[:1] for piece in row[0].split(";")]
+        assert not {*starts} & {*"=+-@\uff1d"}
+
+
+def test_the_printed_table_has_a_line_a_student_and_no_control_characters():
+    text = summary.summary(TOPIC, [Outcome(s, 1.0, 2.0, s) for s in NASTY])
+    assert len(text.splitlines()) == len(NASTY) + 3
+    assert all(c.isprintable() or c == "\n" for c in text)
+
+
+def test_names_that_no_encoding_holds_are_written_out(tmp_path, capsys):
+    outcomes = [Outcome("\udcff\udc80", 1.0, 2.0), Outcome("ana", None, 0.0, "\ud800")]
+    (tmp_path / "grades" / LESSON).mkdir(parents=True)
+    assert summary.conclude(tmp_path, TOPIC, outcomes) == 1
+    assert "\\udcff\\udc80" in rows(tmp_path)
+    assert "ana  " in capsys.readouterr().out
+
+
+def test_a_terminal_without_the_letters_still_shows_the_table(monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    summary.say("zoë")
+    terminal.flush()
+    assert terminal.buffer.getvalue() == b"zo\\xeb\n"
+
+
+def test_a_table_of_another_course_is_not_merged():
+    before = [["student", "score"], ["old", "1"]]
+    assert "old" not in as_csv(TOPIC, [Outcome("ana", 1.0, 2.0)], before)

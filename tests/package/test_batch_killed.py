@@ -1,0 +1,137 @@
+"""`vae-edu grade`, killed at any moment and started again: no grade lost or repeated.
+
+The test is the reaper of every orphan, so that no process of a killed run can hide.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from vae_edu.grading.sandbox import descendants
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="needs Linux"),
+]
+
+LESSON = "04_kl_divergence"
+ANSWER = """
+import time
+time.sleep(0.3)
+def gaussian_kl(mu, log_var):
+    return 0.5 * (mu**2 + log_var.exp() - 1 - log_var).sum(-1) + 0 * {number}
+"""
+SET_SUBREAPER = 36
+COUNT = 8
+
+
+@pytest.fixture
+def course(tmp_path):
+    for number in range(COUNT):
+        source = ANSWER.replace("{number}", str(number))
+        cell = {"cell_type": "code", "metadata": {}, "source": source}
+        folder = tmp_path / "submitted" / f"student {number}" / LESSON
+        folder.mkdir(parents=True)
+        book = {"nbformat": 4, "metadata": {}, "cells": [cell]}
+        (folder / f"{LESSON}.ipynb").write_text(json.dumps(book))
+    (tmp_path / "tmp").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def left():
+    """Processes below this test that were not there before it, zombies reaped."""
+    control = ctypes.CDLL(None).prctl
+    control(SET_SUBREAPER, 1, 0, 0, 0)
+    before = {*descendants(os.getpid())}
+
+    def now(seconds=15.0):
+        until = time.monotonic() + seconds
+        while True:
+            found = {*descendants(os.getpid())} - before
+            for pid in found:
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+            found &= {*descendants(os.getpid())}
+            if not found or time.monotonic() > until:
+                return [Path(f"/proc/{pid}/cmdline").read_text() for pid in found]
+            time.sleep(0.05)
+
+    yield now
+    control(SET_SUBREAPER, 0, 0, 0, 0)
+
+
+def start(course):
+    command = [sys.executable, "-m", "vae_edu.cli", "grade", LESSON, "--jobs", "2"]
+    return subprocess.Popen(
+        [*command, "--course", str(course)],
+        env={**os.environ, "TMPDIR": str(course / "tmp")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+def kept(course):
+    """The grades in the store: which file, written when."""
+    files = (course / "grades").glob(f"{LESSON}/??/*.json")
+    return {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in files}
+
+
+def until_grades(course, count, run):
+    """Wait until so many grades are there, or the run has ended."""
+    while len(kept(course)) < count and run.poll() is None:
+        time.sleep(0.005)
+
+
+def test_killed_and_started_again(course, left):
+    found = {}
+    for moment in (0, 1, COUNT // 2):
+        run = start(course)
+        if moment:
+            until_grades(course, len(found) + 1 if moment == 1 else moment, run)
+        else:
+            time.sleep(random.uniform(0.5, 6))  # of importing, and starting workers
+        time.sleep(random.uniform(0, 0.4))
+        run.kill()
+        run.communicate()
+        assert left() == []
+        now = kept(course)
+        assert found.items() <= now.items()
+        found = now
+    last = start(course)
+    said, _ = last.communicate(timeout=240)
+    assert last.returncode == 0, said
+    assert found.items() <= kept(course).items()
+    assert len(kept(course)) == COUNT
+    assert f"{COUNT} graded ({len(found)} of them by an earlier run)" in said
+    assert left() == []
+    assert [*course.rglob(".*.tmp"), *(course / "tmp").iterdir()] == []
+
+
+def test_a_worker_that_is_killed_is_replaced(course, left):
+    run = start(course)
+    until_grades(course, 1, run)
+    os.kill(next(p for p in descendants(run.pid) if is_worker(p)), signal.SIGKILL)
+    said, _ = run.communicate(timeout=240)
+    assert run.returncode == 0, said
+    assert f"{COUNT} graded" in said
+    assert len(kept(course)) == COUNT
+    assert left() == []
+
+
+def is_worker(pid):
+    with suppress(OSError):
+        return "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()
+    return False
