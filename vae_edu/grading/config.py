@@ -33,4 +33,5 @@ def configure(c: Any) -> None:
     c.HTMLExporter.filters = {
         "clean_html": f"{ours}.clean",
         "markdown2html": f"{ours}.markdown",
+        "strip_files_prefix": f"{ours}.unprefixed",
     }

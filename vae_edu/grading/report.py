@@ -16,7 +16,7 @@ def markdown(grade: ExerciseGrade) -> str:
     """The feedback to one exercise."""
     lines = [f"**Exercise {grade.number} · `{grade.name}`: {_verdict(grade)}**"]
     if grade.problem:
-        lines.append(f"Not judged: {html.escape(grade.problem)}.")
+        lines.append(f"Not judged: {_words(grade.problem)}.")
     if grade.misconception:
         name, advice = html.escape(grade.misconception), html.escape(grade.advice)
         lines.append(f"*{name}.* {advice}")
@@ -39,6 +39,13 @@ def _broken(grade: ExerciseGrade) -> list[str]:
         lines.append("Not true at inputs that only the grader knows:")
         lines.append("\n".join(f"- {html.escape(f.title)}" for f in grade.hidden))
     return lines
+
+
+def _words(text: str) -> str:
+    """Text within a line, of which nothing is Markdown, HTML or TeX."""
+    line = " ".join(text.split())
+    said = "".join(c if c.isalnum() or c in " ,'" else f"&#{ord(c)};" for c in line)
+    return f"<code>{said}</code>" if "$" in line or "\\" in line else said
 
 
 def _block(text: str) -> str:
