@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import importlib
 import inspect
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,11 +62,19 @@ class Feedback:
         """True where the exercise is not filled in yet."""
         return any(v.kind == "unfinished" for v in self.verdicts)
 
+    @property
+    def needs(self) -> str:
+        """What the stub of another exercise says, where that is the one left open."""
+        said = next((v.message for v in self.verdicts if v.kind == "unfinished"), "")
+        found = re.search(r"Exercise (\d+\.\d+): .*", said)
+        return found[0] if found and found[1] != self.exercise.card.number else ""
+
     def title(self) -> str:
         """One line: the exercise and how many laws hold."""
         name, number = self.exercise.name, self.exercise.card.number
         if self.unfinished:
-            return f"Exercise {number} · {name}: not filled in yet"
+            state = "waits for another exercise" if self.needs else "not filled in yet"
+            return f"Exercise {number} · {name}: {state}"
         held = sum(v.holds for v in self.verdicts)
         count = len(self.verdicts)
         if self.passed:
@@ -77,6 +86,8 @@ class Feedback:
         broken = next((v for v in self.verdicts if not v.holds), None)
         if broken is None:
             return []
+        if self.needs:
+            return [f"Your answer uses an exercise that is still open. {self.needs}"]
         if broken.kind == "unfinished":
             return [
                 "Replace the line `raise NotImplementedError(...)` by your answer, run "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -184,3 +185,16 @@ def test_how_a_wrong_value_looks(got, words):
     said = look(got, VALUES)
     assert words in said
     assert bool(said) == bool(words)
+
+
+def test_an_answer_that_waits_for_another_exercise_names_that_one():
+    stubs = import_module("vae_edu.exercises.kl_divergence").__stubs__
+
+    def gaussian_kl(mu, log_var):
+        return stubs["expected_log_q"](log_var) - mu.sum(-1)
+
+    with pytest.raises(NotImplementedError) as caught:
+        check(gaussian_kl)
+    said = str(caught.value)
+    assert "gaussian_kl: waits for another exercise" in said
+    assert "Exercise 4.1: " in said
