@@ -320,6 +320,16 @@ def judged_by_hand(book: dict[str, Any]) -> None:
     _check(book)["outputs"] = [made | {"output_type": "execute_result"}]
 
 
+def ungraded(book: dict[str, Any]) -> None:
+    """A check cell that is said not to be one."""
+    _check(book)["metadata"]["nbgrader"] |= {"grade": False, "locked": False}
+
+
+def self_graded(book: dict[str, Any]) -> None:
+    """An answer that is said to be a check worth 100 points."""
+    cell_of(book, NAME)["metadata"]["nbgrader"] |= {"grade": True, "points": 100}
+
+
 def other_kernel(book: dict[str, Any]) -> None:
     """A kernel that does not exist."""
     book["metadata"]["kernelspec"] = {
@@ -816,6 +826,8 @@ def _relabelling(add: Add) -> None:
         "100 points": dear,
         "an empty check cell": emptied,
         "a check cell marked as a solution": judged_by_hand,
+        "a check cell marked as none": ungraded,
+        "an answer marked as a check": self_graded,
         "another kernel": other_kernel,
     }
     for name, edit in edits.items():

@@ -9,12 +9,13 @@ What belongs here: nbgrader's preprocessors. What does not: judging, configurati
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from nbconvert.exporters.exporter import ResourcesDict
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 from nbgrader import utils
-from nbgrader.api import Gradebook
+from nbgrader.api import Gradebook, Notebook, SourceCell
 from nbgrader.preprocessors import NbGraderPreprocessor, OverwriteCells
 from traitlets import Bool, Float
 
@@ -90,13 +91,15 @@ class RestoreCells(OverwriteCells):
     def preprocess(
         self, nb: NotebookNode, resources: ResourcesDict
     ) -> tuple[NotebookNode, ResourcesDict]:
-        """Drop foreign grade ids, overwrite what is locked, add what is missing."""
+        """Drop foreign grade ids, mark and overwrite cells as released, add missing."""
         given = resources["nbgrader"]
         with Gradebook(given["db_url"]) as gradebook:
             source = gradebook.find_notebook(given["notebook"], given["assignment"])
-            known = {cell.name for cell in source.source_cells}
+            marks = {cell.name: _marks(source, cell) for cell in source.source_cells}
         for cell in nb.cells:
-            if _id(cell) not in known:
+            if (name := _id(cell)) in marks:
+                cell.metadata["nbgrader"].update(marks[name])
+            else:
                 cell.metadata.pop("nbgrader", None)
         nb, resources = super().preprocess(nb, resources)
         with Gradebook(given["db_url"]) as self.gradebook:
@@ -116,6 +119,18 @@ class RestoreCells(OverwriteCells):
                 made = self.missing_cell_transform(entry, worth, prose)
                 nb.cells.insert(_after(nb, before), made)
             before = entry.name
+
+
+def _marks(source: Notebook, cell: SourceCell) -> dict[str, Any]:
+    """What a released cell is, whatever a learner made of it."""
+    worth = {c.name: c.max_score for c in (*source.grade_cells, *source.task_cells)}
+    marks: dict[str, Any] = {
+        "grade": cell.name in {c.name for c in source.grade_cells},
+        "solution": cell.name in {c.name for c in source.solution_cells},
+        "task": cell.name in {c.name for c in source.task_cells},
+        "locked": bool(cell.locked),
+    }
+    return marks | ({"points": worth[cell.name]} if cell.name in worth else {})
 
 
 def _id(cell: NotebookNode) -> str | None:
