@@ -16,6 +16,7 @@ from typing import Any
 from vae_edu import catalogue, work
 from vae_edu.checks.hints import look
 from vae_edu.checks.judging import Misconception, Verdict, misconception, run_public
+from vae_edu.checks.record import alike
 from vae_edu.checks.standard import spelled
 from vae_edu.subject import local
 
@@ -209,7 +210,34 @@ def judge(answer: Any) -> Feedback:
         work.refresh(entry.topic)
         answer = getattr(module, name)
     verdicts = run_public(entry.topic, name, local({name: answer}))
-    return Feedback(entry, verdicts, misconception(entry.topic, name, verdicts))
+    known = misconception(entry.topic, name, verdicts)
+    if known is None and _restless(entry, answer, verdicts):
+        known = _RESTLESS
+    return Feedback(entry, verdicts, known)
+
+
+_RESTLESS = Misconception(
+    "The same call gives another result each time",
+    "Something is drawn at random inside, or remembered from call to call. Noise that "
+    "a function needs comes in as an argument, as eps does.",
+)
+
+
+def _restless(
+    entry: catalogue.Exercise, answer: Any, verdicts: Sequence[Verdict]
+) -> bool:
+    """Whether the first law that is broken by its values sees others the second time.
+
+    A class is not asked: each instance has random weights of its own.
+    """
+    broken = next((v for v in verdicts if not v.holds), None)
+    if broken is None or broken.kind not in ("value", "overflow"):
+        return False
+    if isinstance(answer, type):
+        return False
+    again = run_public(entry.topic, entry.name, local({entry.name: answer}))
+    seen = next(v.seen for v in again if v.law.name == broken.law.name)
+    return str(seen) != str(broken.seen) and not alike(seen, broken.seen)  # nan != nan
 
 
 def _from_work(answer: Any) -> bool:

@@ -129,6 +129,13 @@ def test_the_frames_shown_are_the_learners():
     assert "make a leaf of your own" in said
 
 
+def test_noise_drawn_inside_is_noticed_by_a_second_call():
+    said = text_for(lambda mu, log_var: right(mu, log_var) + torch.randn(()))
+    assert "The same call gives another result each time" in said
+    said = text_for(lambda mu, log_var: right(mu, log_var) + 0.123 * mu.sum(-1))
+    assert "another result" not in said
+
+
 def test_html_is_escaped():
     def hostile(mu, log_var):
         raise ValueError("<script>alert(1)</script>")
