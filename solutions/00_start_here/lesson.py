@@ -46,7 +46,8 @@ figure, panels = viz.axes(2, 1, size=(7, 1.0))
 for panel, (title, images) in zip(panels, rows.items(), strict=True):
     viz.image_grid(panel, images, digits.shape)
     panel.set_title(title)
-viz.show(figure, "Ten real digits above; below, ten images of independent pixels: clouds of dots, none of them a digit.")
+alt = "Ten real digits above; below, ten images of independent pixels: no digits."
+viz.show(figure, alt)
 
 # %% [markdown]
 # What is missing is something that all pixels have in common: which digit it is, how it leans, how
@@ -73,7 +74,8 @@ viz.show(figure, "Ten real digits above; below, ten images of independent pixels
 # Some steps are **exercises**. You replace the line `raise NotImplementedError(...)` by your answer and run the
 # cell. The cell below it, `check(...)`, tries your answer on many inputs and says what was tried, what came out
 # and what was expected; if it recognises a common mistake, it names it. Nothing is counted against you: try as
-# often as you like. Three folded hints come before each exercise, each saying more than the one before.
+# often as you like. The first check in a session takes some seconds, later ones a fraction of one. Three folded hints come
+# before each exercise, each saying more than the one before.
 #
 # Now the exercise for this page. It is small, and it returns in lessons 02, 03, 09 and 10.
 #
@@ -159,10 +161,11 @@ for dtype in (torch.float32, torch.float64):
 # <details><summary>Hint 2: the idea</summary>
 # Take the maximum over dim with keepdim=True, so that it can be subtracted from every entry it belongs to. At
 # the end, add it back without the kept dimension. Where the maximum is -inf, another finite number will do as the
-# shift, since (2) holds for any. (torch.logsumexp has all of this inside, if you prefer to build on it.)
+# shift, since (2) holds for any.
 # </details>
 # <details><summary>Hint 3: the first line</summary>
-# <code>m = log_values.amax(dim, keepdim=True)</code>
+# <code>m = log_values.amax(dim, keepdim=True)</code>, and then look after an m of -inf. (torch.logsumexp has all of
+# this inside, if you prefer to build on it: only the n is missing.)
 # </details>
 
 # %% tags=["exercise:log_mean_exp"]
@@ -183,10 +186,12 @@ viz.beside(panel, shifts, yours, expected, ("shift c (nats)", "L(a + c) - c (nat
 panel.plot(shifts, naive(moved, 1) - shifts, "x", color=viz.BLACK, label="naive")
 panel.set_ylim(0, 2)
 panel.legend(frameon=False)
-viz.show(figure, "L(a + c) - c against c in float32: yours is constant everywhere, the naive formula only between about -100 and 87.")
+alt = "L(a + c) - c against c: yours is constant; the naive marks stop at -100 and 80"
+viz.show(figure, alt)
 
 # %% [markdown]
-# Yours is a horizontal line. The naive marks end near 87 and near $-104$, where its `exp` leaves the range of float32.
+# Yours is a horizontal line. The naive marks (10 apart) stop after 80 and after $-100$: beyond, its `exp` leaves the range of
+# float32.
 #
 # ### How many digits are left
 #
@@ -212,7 +217,8 @@ panel.loglog(sizes, 2 * sizes * 2**-24, color=viz.BLUE, label="bound (4)")
 panel.loglog(sizes, errors, "o", color=viz.RED, markersize=3, label="yours in float32")
 panel.set(xlabel="size of the log-values (nats)", ylabel="error of L (nats)")
 panel.legend(frameon=False)
-viz.show(figure, "Error of your function in float32 against the size of the log-values: dots on or below a line of slope 1, about 0.001 at 10,000.")
+alt = "Error of yours in float32 against the size of the log-values: dots on or below "
+viz.show(figure, alt + "a line of slope 1, which reaches about 0.001 at 10,000")
 
 # %% [markdown]
 # The dots stay below the line (at the left end rounding inside `exp` and `log`, some $10^{-7}$, may lift one
@@ -252,8 +258,9 @@ print(f"log of the mean of 1 and 3: {result:.4f}, and log 2 is {math.log(2):.4f}
 #   version replaces is kept in `work/backup`.
 # - **You may edit `work/start_here.py`** in any editor. The file is what counts: later lessons use it, and
 #   `check("log_mean_exp")`, with the name in quotes, judges it.
-# - **If you are stuck**, sleep on it, or borrow: `vae_edu.use_reference("start_here")` lets you go on with the course's own
-#   answers wherever you have none. It is remembered and shown; `vae_edu.use_own("start_here")` gives them back.
+# - **If you are stuck**, sleep on it, or borrow: in a cell of your own, `import vae_edu` and then
+#   `vae_edu.use_reference("start_here")` let you go on with the course's own answers wherever you have none. It is remembered
+#   and shown; `vae_edu.use_own("start_here")` gives them back.
 # - **The images** are MNIST if it is on this machine and scikit-learn's smaller digits otherwise; `data.load().label` says which.
 #   `vae-edu data` in a terminal gets MNIST.
 # - **If something does not work**, `vae-edu doctor` in a terminal says what, and what to do about it.
@@ -266,7 +273,9 @@ progress()
 # %% [markdown]
 # ## In your own words
 #
-# One question in each lesson is answered in prose; it is read by a person, or compared by yourself with the model answer.
+# One question in each lesson is answered in prose, and a person reads it. If you learn on your own: write first. In the course's
+# repository the notebook of the same name under `solutions/` ends with a model answer; a copy handed out by a teacher leaves
+# that folder out.
 
 # %% [markdown] tags=["written:why_the_maximum:2"]
 # **Question (2 points).** A friend uses (2) with $m$ = the *mean* of the log-values, "since that keeps all the exponents small". Give

@@ -54,10 +54,12 @@ panel.plot(z, p.log_prob(z).exp(), viz.ORANGE, linestyle=":", label="p(z)")
 panel.fill_between(z, density * ratio, color=viz.GREEN, alpha=0.4, label="integrand")
 panel.set(xlim=(-3, 4), xlabel="z (no unit)", ylabel="density; integrand (nats)")
 panel.legend(frameon=False)
-viz.show(figure, "q, p and the integrand of the KL: negative left of 0.4, positive right of it; its area is 0.82 nats.")
+alt = "q, p and the integrand: negative left of 0.4 and, barely visible, right of 2.3"
+viz.show(figure, alt + "; positive between; its area, signs counted, is 0.82 nats.")
 
 # %% [markdown]
-# The green area left of the crossing counts as negative, the area right of it as positive.
+# The log-ratio is a parabola in $z$ with two zeros, at 0.38 and 2.29. The green area between them counts as
+# positive; on both sides of it the integrand is negative (on the right by too little to see).
 #
 # ### It is never negative
 #
@@ -73,7 +75,7 @@ viz.show(figure, "q, p and the integrand of the KL: negative left of 0.4, positi
 # $$-\mathrm{KL}(q\,\|\,p) = \int q \log\frac{p}{q}\,dz \le \int q\,\Big(\frac{p}{q} - 1\Big)dz
 #   = \int p\,dz - \int q\,dz \le 1 - 1 = 0. \tag{3}$$
 #
-# This is **Gibbs' inequality**. When is it an equality? Only if line 1 is one at every $z$ that $q$
+# This is **Gibbs' inequality**. When is it an equality? Only if (2) is an equality at every $z$ that $q$
 # can produce, that is, if $p = q$ there. So **KL = 0 says that the two distributions are the same**.
 #
 # ### It is not a distance
@@ -151,7 +153,7 @@ truth = torch.trapezoid(log_q.exp() * log_q, z)
 figure, panel = viz.axes()
 viz.beside(panel, ell, yours, truth, ("log-variance (no unit)", "E log q (nats)"))
 panel.set_title("A wider q has a lower average log-density")
-viz.show(figure, "Your expected log q against the integral: a straight line falling with slope -1/2.")
+viz.show(figure, "Your expected log q on the integral: a straight line of slope -1/2.")
 
 # %% [markdown]
 # A straight line of slope $-\tfrac12$: each unit of log-variance lowers the average log-density by half a
@@ -196,7 +198,8 @@ for m, colour in ((0.0, viz.BLUE), (1.0, viz.ORANGE), (2.0, viz.GREEN)):
     panel.plot(ell[::8], yours[::8], "o", color=colour)
 panel.set(xlabel="log-variance (no unit)", ylabel="E log p (nats)", title="dots: yours")
 panel.legend(frameon=False)
-viz.show(figure, "Expected log prior against the log-variance for three means: flat on the left, bending down to the right.")
+alt = "E log p against the log-variance, three means: flat, then bending down to the right"
+viz.show(figure, alt)
 
 # %% [markdown]
 # On the left the curves are flat: once $q$ is nearly a point, making it narrower no longer pleases the
@@ -249,11 +252,12 @@ viz.beside(panel, ell[:, 0], yours, truth, ("log-variance (no unit)", "KL at mu 
 panel.plot(ell, 0.5 * (ell.exp() - 1), "--", color=viz.ORANGE, label="(exp l - 1)/2")
 panel.plot(ell, -0.5 * ell, ":", color=viz.GREEN, label="-l/2")
 panel.legend(frameon=False)
-viz.show(figure, "Your KL on the integral, at mu = 0: a valley with its bottom, 0, at log-variance 0; steep to the right, a line to the left.")
+alt = "Your KL on the integral, at mu = 0: a valley with its bottom, 0, at log-variance 0"
+viz.show(figure, alt + "; steep to the right, nearly a straight line to the left.")
 
 # %% [markdown]
-# The valley is lopsided. To the right the exponential dominates; to the left the KL climbs along a
-# straight line, $-\ell/2$. Narrowing $q$ from $\sigma = 0.1$ to $\sigma = 0.01$ costs just $\log 10
+# The valley is lopsided. (The two broken curves add up to the KL.) To the right the exponential dominates; to
+# the left the KL approaches the straight line $-\ell/2 - 1/2$. Narrowing $q$ from $\sigma = 0.1$ to $\sigma = 0.01$ costs just $\log 10
 # \approx 2.3$ nats in each dimension; keep that in mind for section 9.
 #
 # ## 5 · Why the dimensions add up, and when they do not
@@ -285,7 +289,7 @@ for rho in (0.0, 0.3, 0.6, 0.9):
 
 # %% [markdown]
 # What the sum misses is exactly what the correlation is worth. For the diagonal encoders of this course the
-# sum is the whole truth; where a model has full covariances, it is a lower bound.
+# sum is the whole truth. For a $q$ with a full covariance, and $p$ still $N(0, I)$, it is a lower bound.
 #
 # ## 6 · Between any two Gaussians
 #
@@ -309,7 +313,7 @@ for rho in (0.0, 0.3, 0.6, 0.9):
 # </details>
 # <details><summary>Hint 2: the idea</summary>
 # Build the two arguments of equation (10), then reuse what you have. Divide variances by subtracting
-# log-variances: a ratio of two tiny exponentials is a risk that you need not take.
+# log-variances: one exponential in place of a ratio of two.
 # </details>
 # <details><summary>Hint 3: the first line</summary>
 # <code>log_ratio = log_var_q - log_var_p</code>
@@ -321,7 +325,7 @@ for rho in (0.0, 0.3, 0.6, 0.9):
 # %% [markdown]
 # ### Ten digits as ten Gaussians
 #
-# An experiment with images: describe each by its five principal components, and each class of
+# An experiment with images: describe each image by its five principal components, and each class of
 # digits by the mean and variance of its components. Your function then says how far each class is
 # from each other class.
 #
@@ -341,16 +345,24 @@ centre = torch.stack([codes[labels == d].mean(0) for d in range(10)])
 log_var = torch.stack([codes[labels == d].var(0).log() for d in range(10)])
 table = gaussian_kl_between(centre[:, None], log_var[:, None], centre, log_var)
 least, rows, columns = log_var.sum(-1).argmin().item(), table.mean(1), table.mean(0)
-print(f"{digits.name}: {least} is narrowest; row {rows[least]:.0f}, column {columns[least]:.0f} nats")
-figure, panel = viz.axes(size=(4.8, 3.9), subplot_kw={"xlabel": "p (digit)", "ylabel": "q (digit)"})
+own = f"row {rows[least]:.0f}, column {columns[least]:.0f}"
+print(f"{digits.name}: {least} is the narrowest; {own} nats on average")
+
+# %%
+names = {"xlabel": "p (digit)", "ylabel": "q (digit)"}
+figure, panel = viz.axes(size=(4.8, 3.9), subplot_kw=names)
 picture = panel.imshow(table.clamp(min=1), cmap="cividis", norm="log")
-figure.colorbar(picture, label="KL(q || p) in nats, 1 or less dark")
-viz.show(figure, "Ten by ten table of the KL between digit classes: dark on the diagonal, not symmetric, columns of narrow classes bright.")
+bar = figure.colorbar(picture, label="KL(q || p) in nats (all below 1 the darkest)")
+bar.set_ticks([1, 3, 10, 30], labels=["1", "3", "10", "30"])
+bar.minorticks_off()
+panel.set(xticks=range(10), yticks=range(10))
+alt = "Ten by ten table of the KL between digit classes: darkest on the diagonal, not "
+viz.show(figure, alt + "symmetric, and the brightest column is that of the narrowest class.")
 
 # %% [markdown]
 # The diagonal is 0, nothing is negative, and the two directions of a pair can differ by a factor of
-# several: bright columns are narrow classes. (Which ones they are depends on the data, MNIST or
-# scikit-learn's smaller digits; the line above the figure says which you have.)
+# several: the bright column is the narrowest class. Cells as dark as the diagonal are below 1 nat, not 0. (Which
+# class it is depends on the data, MNIST or scikit-learn's smaller digits; the printed line says which you have.)
 #
 # ## 7 · Two directions, two behaviours
 #
@@ -385,10 +397,12 @@ for name, kl in (("KL(p || q)", forward), ("KL(q || p)", reverse)):
 figure, panel = viz.axes(size=(5.6, 3.2))
 panel.fill_between(grid, log_p.exp(), color=viz.SKY, alpha=0.4, label="p, the mixture")
 for (name, place), style in zip(best.items(), ("--", "-"), strict=True):
-    panel.plot(grid, log_q[place].exp(), style, label=f"the q of least {name}", color=viz.BLUE)
+    label = f"the q of least {name}"
+    panel.plot(grid, log_q[place].exp(), style, label=label, color=viz.BLUE)
 panel.set(xlim=(-6, 6), ylim=(0, 1), xlabel="z (no unit)", ylabel="density")
 panel.legend(frameon=False)
-viz.show(figure, "A mixture with two humps and two fitted Gaussians: the forward fit covers both humps, the reverse fit sits on one.")
+alt = "A mixture with two humps and two fitted Gaussians: the forward fit covers both "
+viz.show(figure, alt + "humps, the reverse fit sits on one.")
 
 # %% [markdown]
 # The forward fit has mean 0 and standard deviation $\sqrt{4.36} \approx 2.09$ and puts much of its mass where $p$
@@ -446,7 +460,8 @@ v = (0.5 * (log_var.exp() - 1) ** 2 + mu**2 * log_var.exp()).sum()  # equation (
 figure, panel = viz.axes(subplot_kw={"xscale": "log", "yscale": "log"})
 labels = ("samples S (number)", "spread of the estimate (nats)")
 viz.beside(panel, sizes, estimates.std(1), (v / sizes).sqrt(), labels)
-viz.show(figure, "Spread of your estimate against the number of samples, both on log scales: dots on a line of slope -1/2.")
+alt = "Spread of your estimate against S, log scales: dots on a line of slope -1/2"
+viz.show(figure, alt)
 
 # %% [markdown]
 # The means agree with the truth for every $S$, one sample included (their own spread is
@@ -507,12 +522,12 @@ figure, panel = viz.axes(size=(5.6, 3.8))
 figure.colorbar(panel.contourf(m, v, level, levels=12, cmap="cividis"), label="KL (nats)")
 panel.quiver(m, v, -pull_m, -pull_v, color="white")
 panel.set(xlabel="mu (no unit)", ylabel="log-variance (no unit)")
-viz.show(figure, "The KL over mean and log-variance with arrows of descent: all point to the prior at (0, 0), weakly from below.")
+viz.show(figure, "The KL with arrows of descent: all lead to (0, 0), weakly from below.")
 
 # %% [markdown]
 # Every arrow leads to $(0, 0)$, the prior. Long ones come in from the sides and from above; along the middle
 # line, from below, they are short and nearly of one length. How long does the way back take? With step size 0.1, a mean shrinks by a factor
-# of 0.9 in each step. The log-variance has farther to go.
+# of 0.9 in each step. A log-variance far below 0 moves by at most 0.05 a step.
 
 # %%
 figure, panel = viz.axes(size=(5.6, 3.2))
@@ -526,7 +541,7 @@ for start, style in (((3.0, 0.0), "-"), ((0.0, 3.0), "--"), ((0.0, -3.0), ":")):
     panel.plot(path, style, color=viz.BLUE, label=f"{name} from {path[0]:.0f}")
 panel.set(xlabel="steps of gradient descent (number)", ylabel="what is left (no unit)")
 panel.legend(frameon=False)
-viz.show(figure, "Gradient descent on the KL from three starts: log-variance 3 falls at once, mu decays evenly, log-variance -3 climbs slowly.")
+viz.show(figure, "Descent from log-variance 3, at once; from mu 3; from log-variance -3, slow.")
 
 # %% [markdown]
 # The large variance is corrected first, the small one last. In a trained VAE the reconstruction pulls

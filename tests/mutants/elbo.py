@@ -173,7 +173,7 @@ def _mean_log(values: Tensor, probs: Tensor) -> Tensor:
 @mutant(
     "jensen_gap",
     "The gap with the wrong sign",
-    "The chord of a concave curve runs below it: which of the two terms is the larger?",
+    "By Jensen's inequality one of log E[v] and E[log v] is never the smaller. A gap starts from it.",
 )
 def _(values: Tensor, probs: Tensor) -> Tensor:
     return _mean_log(values, probs) - _mean(values, probs).log()
@@ -696,8 +696,9 @@ def _(q: Tensor, p: Tensor) -> Tensor:
 
 @mutant(
     "discrete_kl",
-    "The ratio 0/0 comes out as NaN",
-    "The protection against 0 log 0 comes too late: the ratio inside is NaN already.",
+    "0 times infinity, or 0/0, where q and p are both 0",
+    "One half of the term is protected, and the other still gives NaN. What is q * p.log(), or q / p, "
+    "where both are 0?",
 )
 def _(q: Tensor, p: Tensor) -> Tensor:
     return torch.xlogy(q, q / p).sum(-1)
@@ -880,6 +881,15 @@ def _(log_joint: Tensor, q: Tensor) -> Tensor:
 
 @mutant(
     "elbo_gap",
+    "Only log q is protected from 0 times infinity",
+    "0 log 0 is safe now. What is 0 times the log-posterior of an impossible state?",
+)
+def _(log_joint: Tensor, q: Tensor) -> Tensor:
+    return (torch.xlogy(q, q) - q * torch.log_softmax(log_joint, -1)).sum(-1)
+
+
+@mutant(
+    "elbo_gap",
     "Impossible states are left out although q visits them",
     "Leaving a state out is right where q is 0. Where q > 0 the impossible state costs everything.",
 )
@@ -1020,6 +1030,26 @@ def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Ten
 )
 def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
     return _reconstruction(log_likelihood, q), -_used(q * log_prior, q)
+
+
+@mutant(
+    "elbo_terms",
+    "The gap's KL",
+    "Yours goes to the posterior p(z|x). The second term of the bound is another KL: where does it go?",
+)
+def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    log_posterior = torch.log_softmax(log_likelihood + log_prior, -1)
+    return _reconstruction(log_likelihood, q), _kl_to(log_posterior, q)
+
+
+@mutant(
+    "elbo_terms",
+    "A logarithm where a probability is expected",
+    "log_prior is a logarithm already. What is the logarithm of a negative number?",
+)
+def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    kl = torch.where(q > 0, torch.xlogy(q, q) - q * log_prior.log(), 0.0)
+    return _reconstruction(log_likelihood, q), kl.sum(-1)
 
 
 @mutant(

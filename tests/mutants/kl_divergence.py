@@ -6,6 +6,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.distributions import Normal
 
 from tests.answers import register
 
@@ -42,6 +43,15 @@ def _(log_var: Tensor) -> Tensor:
 )
 def _(log_var: Tensor) -> Tensor:
     return -(0.5 * LOG_2PI + 0.5 + log_var).sum(-1)
+
+
+@mutant(
+    "expected_log_q",
+    "The variance in place of its logarithm",
+    "A log-density contains the logarithm of sigma squared. Is exp(log_var) that?",
+)
+def _(log_var: Tensor) -> Tensor:
+    return -0.5 * (LOG_2PI + 1 + log_var.exp()).sum(-1)
 
 
 @mutant(
@@ -136,6 +146,24 @@ def _(mu: Tensor, log_var: Tensor) -> Tensor:
 )
 def _(mu: Tensor, log_var: Tensor) -> Tensor:
     return -0.5 * (LOG_2PI + mu**2 + log_var).sum(-1)
+
+
+@mutant(
+    "expected_log_prior",
+    "A log-variance left over from log q",
+    "p is the standard normal. Which variance is in its normalising term, and what is its logarithm?",
+)
+def _(mu: Tensor, log_var: Tensor) -> Tensor:
+    return -0.5 * (LOG_2PI + log_var + mu**2 + log_var.exp()).sum(-1)
+
+
+@mutant(
+    "expected_log_prior",
+    "The mean and the variance are squared together",
+    "Which of the two is a square already? Try it where mu is 0.",
+)
+def _(mu: Tensor, log_var: Tensor) -> Tensor:
+    return -0.5 * (LOG_2PI + (mu + log_var.exp()) ** 2).sum(-1)
 
 
 @mutant(
@@ -398,6 +426,39 @@ def _(mu_q: Tensor, log_var_q: Tensor, mu_p: Tensor, log_var_p: Tensor) -> Tenso
 
 @mutant(
     "gaussian_kl_between",
+    "The distance of the means is divided before it is squared, by the variance",
+    "What divides a distance is squared along with it. Which number has p's variance as its square?",
+)
+def _(mu_q: Tensor, log_var_q: Tensor, mu_p: Tensor, log_var_p: Tensor) -> Tensor:
+    ratio = log_var_q - log_var_p
+    shift = ((mu_q - mu_p) * (-log_var_p).exp()) ** 2
+    return 0.5 * (ratio.exp() - 1 - ratio + shift).sum(-1)
+
+
+@mutant(
+    "gaussian_kl_between",
+    "The ratio of the variances is upside down in the exponential",
+    "A q much wider than p often draws z where p is tiny. Does your exponential grow with q's variance?",
+)
+def _(mu_q: Tensor, log_var_q: Tensor, mu_p: Tensor, log_var_p: Tensor) -> Tensor:
+    ratio = log_var_q - log_var_p
+    shift = (mu_q - mu_p) ** 2 * (-log_var_p).exp()
+    return 0.5 * ((-ratio).exp() - 1 - ratio + shift).sum(-1)
+
+
+@mutant(
+    "gaussian_kl_between",
+    "The difference of the means is not squared",
+    "Exchange the two means: the distance stays the same, and so must its term.",
+)
+def _(mu_q: Tensor, log_var_q: Tensor, mu_p: Tensor, log_var_p: Tensor) -> Tensor:
+    ratio = log_var_q - log_var_p
+    shift = (mu_q - mu_p) * (-log_var_p).exp()
+    return 0.5 * (ratio.exp() - 1 - ratio + shift).sum(-1)
+
+
+@mutant(
+    "gaussian_kl_between",
     "Standard deviations where the formula has variances",
     "exp(log_var / 2) is a standard deviation; the ratio of variances is asked for.",
 )
@@ -517,6 +578,49 @@ def _(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     z = mu + log_var.exp() * eps
     log_q = -0.5 * (LOG_2PI + log_var + (z - mu) ** 2 / log_var.exp()).sum(-1)
     return (log_q + 0.5 * (LOG_2PI + z**2).sum(-1)).mean(0)
+
+
+@mutant(
+    "monte_carlo_kl",
+    "The density has the variance as its standard deviation",
+    "torch's Normal(mu, scale) takes a standard deviation. Is exp(log_var) one?",
+)
+def _(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
+    z = mu + (0.5 * log_var).exp() * eps
+    log_q = Normal(mu, log_var.exp(), validate_args=False).log_prob(z).sum(-1)
+    return (log_q + 0.5 * (LOG_2PI + z**2).sum(-1)).mean(0)
+
+
+@mutant(
+    "monte_carlo_kl",
+    "The variance as standard deviation, in the sample and in its density",
+    "Sample and density agree with each other, and belong to another q. How wide is the one that was "
+    "asked for?",
+)
+def _(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
+    log_q, log_p = _logs(mu, 2 * log_var, eps)
+    return (log_q - log_p).mean(0)
+
+
+@mutant(
+    "monte_carlo_kl",
+    "Negative terms are set to 0",
+    "A single log-ratio may be negative; only the expectation never is. What does the clamp do to the "
+    "average?",
+)
+def _(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
+    log_q, log_p = _logs(mu, log_var, eps)
+    return (log_q - log_p).clamp(min=0.0).mean(0)
+
+
+@mutant(
+    "monte_carlo_kl",
+    "Weighted by q a second time",
+    "The samples come from q: a likely z turns up more often already.",
+)
+def _(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
+    log_q, log_p = _logs(mu, log_var, eps)
+    return (log_q.exp() * (log_q - log_p)).mean(0)
 
 
 @mutant(
@@ -642,6 +746,15 @@ def _(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
 )
 def _(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
     return mu, log_var.exp() - 1
+
+
+@mutant(
+    "gaussian_kl_gradients",
+    "Standard deviations where the formula has variances",
+    "exp(log_var / 2) is sigma. What does the KL contain, and what is its derivative in log_var?",
+)
+def _(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+    return mu, 0.5 * ((0.5 * log_var).exp() - 1)
 
 
 @mutant(

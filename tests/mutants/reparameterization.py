@@ -31,6 +31,26 @@ def _(z: Tensor, mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
 
 @mutant(
     "gaussian_score",
+    "The score in mu is divided by sigma once",
+    "What does the derivative of (z - mu)² / (2 sigma²) leave below the line?",
+)
+def _(z: Tensor, mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+    eps = (z - mu) * (-0.5 * log_var).exp()
+    return eps, 0.5 * (eps**2 - 1)
+
+
+@mutant(
+    "gaussian_score",
+    "The derivative in sigma, not in log_var",
+    "sigma = exp(log_var / 2) moves with log_var at a rate of its own: the chain rule multiplies by it.",
+)
+def _(z: Tensor, mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
+    eps = (z - mu) * (-0.5 * log_var).exp()
+    return eps * (-0.5 * log_var).exp(), (eps**2 - 1) * (-0.5 * log_var).exp()
+
+
+@mutant(
+    "gaussian_score",
     "log_var taken for the log of the standard deviation",
     "log_var is log sigma squared. Exponentiating twice log_var gives sigma to the fourth.",
 )
@@ -272,6 +292,16 @@ def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
 
 @mutant(
     "score_function_gradient",
+    "The noise is scaled by the variance, and the score taken there",
+    "z has the mean of q and another spread. Which power of e turns log_var into a standard deviation?",
+)
+def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
+    values = f(mu + log_var.exp() * eps).detach()
+    return (values[:, None] * eps).mean(0)
+
+
+@mutant(
+    "score_function_gradient",
     "The score in log_var, not in mu",
     "A Gaussian has two scores. The gradient in mu uses the first.",
 )
@@ -382,9 +412,9 @@ def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
 
 @mutant(
     "score_function_gradient",
-    "backward() on a copy that is still tied to the caller's mu",
-    "clone() alone keeps the history: backward() runs through it into the caller's .grad. "
-    "detach() cuts it.",
+    "backward() reaches more than your leaf",
+    "It fills the .grad of everything on its way that requires one: of log_var, or of the caller's mu where "
+    "a clone is still tied to it. torch.autograd.grad(result, leaf) writes nothing.",
 )
 def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     own = mu.clone()
@@ -421,11 +451,11 @@ def _(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
 @mutant(
     "reparameterize",
     "The square root of the log-variance",
-    "The root is taken of the variance, and the variance is exp(log_var). The root of a negative "
-    "number is not a number.",
+    "sigma is the root of the variance, and log_var is the variance's logarithm, which may be negative: "
+    "its root is NaN there. Which comes first, the way back from the logarithm or the root?",
 )
 def _(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
-    return mu + log_var.abs().sqrt() * eps
+    return mu + log_var.sqrt() * eps
 
 
 @mutant(
@@ -712,9 +742,9 @@ def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
 
 @mutant(
     "pathwise_gradient",
-    "backward() on a copy that is still tied to the caller's mu",
-    "clone() alone keeps the history: backward() runs through it into the caller's .grad. "
-    "detach() cuts it.",
+    "backward() reaches more than your leaf",
+    "It fills the .grad of everything on its way that requires one: of log_var, or of the caller's mu where "
+    "a clone is still tied to it. torch.autograd.grad(result, leaf) writes nothing.",
 )
 def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     own = mu.clone()
@@ -784,6 +814,39 @@ def _(mu: Tensor, log_var: Tensor) -> Tensor:
 )
 def _(mu: Tensor, log_var: Tensor) -> Tensor:
     return _variance(mu, log_var, spread=0)
+
+
+@mutant(
+    "score_function_variance",
+    "The sums run over all dimensions, the own one too",
+    "R_j leaves dimension j out; with it, the own z² is counted twice. What is left when it is taken away?",
+)
+def _(mu: Tensor, log_var: Tensor) -> Tensor:
+    mu, log_var = torch.broadcast_tensors(mu, log_var)
+    var = log_var.exp()
+    rest = (mu**2 + var).sum(-1, keepdim=True)
+    wide = (2 * var**2 + 4 * mu**2 * var).sum(-1, keepdim=True)
+    fourth = mu**4 + 18 * mu**2 * var + 15 * var**2
+    square = fourth + 2 * (mu**2 + 3 * var) * rest + rest**2 + wide
+    return square / var - 4 * mu**2
+
+
+@mutant(
+    "score_function_variance",
+    "The noise's fourth moment is forgotten in the mixed term",
+    "In E[z² eps²] the square of sigma meets eps four times. What is E[eps⁴]?",
+)
+def _(mu: Tensor, log_var: Tensor) -> Tensor:
+    return _variance(mu, log_var, mixed=1)
+
+
+@mutant(
+    "score_function_variance",
+    "A binomial coefficient without its moment",
+    "The middle term of (mu + sigma eps)⁴, times eps², contains eps⁴: coefficient and moment multiply.",
+)
+def _(mu: Tensor, log_var: Tensor) -> Tensor:
+    return _variance(mu, log_var, own=(6, 15))
 
 
 @mutant(

@@ -26,7 +26,8 @@ def gaussian_score(z: Tensor, mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tens
 
     Nothing is summed: entry j of a score belongs to parameter j. Williams 1992, Sec. 6.
 
-    z, mu, log_var: (..., latent), leading dimensions broadcast; log_var may be ()
+    z, mu, log_var: (..., latent), leading dimensions broadcast; log_var may be a
+    scalar tensor
     ->  (score_mu, score_log_var), both of the broadcast shape of the three
     """
     raise NotImplementedError("Exercise 5.1: fill it in in notebooks/05_reparameterization")
