@@ -117,6 +117,15 @@ def test_a_notebook_of_the_lesson_goes_before_younger_files(downloads, course):
     assert taken(downloads, course) == expected
 
 
+def test_names_that_nbgrader_cannot_find_again_are_changed(downloads, course):
+    put(
+        downloads,
+        {"a[b]*?.ipynb": "ab", "two\nlines/x.ipynb": "two", "ż+=1.ipynb": "ż"},
+    )
+    found = taken(downloads, course)
+    assert found == {"a_b___": only("ab"), "two_lines": only("two"), "ż+=1": only("ż")}
+
+
 def test_a_file_of_another_kind_keeps_its_name(downloads, course):
     put(downloads, {"ana/answer.pdf": "pdf"})
     assert taken(downloads, course) == {"ana": {"answer.pdf": "pdf"}}

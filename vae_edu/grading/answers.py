@@ -68,19 +68,37 @@ def _pieces(path: Path) -> list[str]:
 
 
 def _text(path: Path) -> str:
-    """A file's text. A pipe or a device, which might never end, is not opened."""
-    mode = os.stat(path).st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise _Unreadable("it is no file but a pipe, a socket or a device")
+    """A file's text."""
+    if problem := _not_read(os.stat(path)):
+        raise _Unreadable(problem)
     with path.open("rb") as file:
-        if (size := os.fstat(file.fileno()).st_size) > LARGEST:
-            raise _Unreadable(
-                f"it has {size / 1e6:.0f} MB, where {LARGEST / 1e6:.0f} are read"
-            )
         text = file.read(LARGEST + 1).decode("utf-8-sig")
     if not text.strip("\0 \t\r\n"):
         raise _Unreadable("it is empty")
     return text
+
+
+def _not_read(state: os.stat_result) -> str:
+    """Why a file is not opened: a pipe or a device might never end."""
+    if not (stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode)):
+        return "it is no file but a pipe, a socket or a device"
+    if state.st_size > LARGEST:
+        most, size = LARGEST / 1e6, state.st_size / 1e6
+        return f"it has {size:.0f} MB, where {most:.0f} are read"
+    return ""
+
+
+def unopened(path: Path) -> str:
+    """Why a file that was handed in is not opened; "" where it can be.
+
+    A link is not followed: it might lead to another's submission, or to any file.
+    """
+    if path.is_symlink() or path.parent.is_symlink():
+        return f"{path.name} is a link; hand in the file itself"
+    try:
+        return _not_read(os.stat(path))
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
 
 
 def _bounded(texts: list[str]) -> list[str]:
@@ -147,7 +165,8 @@ def _cells(book: Any) -> list[dict[str, Any]]:
     """A notebook's cells, of an old format too."""
     if not isinstance(book, dict):
         raise ValueError("not a notebook")
-    if book.get("nbformat", 4) < 4:
+    version = book.get("nbformat")
+    if isinstance(version, int) and version < 4:
         import nbformat  # takes a while to import
 
         book = nbformat.convert(nbformat.from_dict(book), 4)
@@ -155,13 +174,15 @@ def _cells(book: Any) -> list[dict[str, Any]]:
 
 
 def _source(cell: dict[str, Any]) -> str:
-    """A cell's text, if it is run. A solution made a text cell is still code."""
+    """A cell's text, if it is run: code that is no check, and answers.
+
+    An answer that was made a text cell, or marked as a check, is still one.
+    """
     graded = _dictionary(_dictionary(cell, "metadata"), "nbgrader")
-    answers = graded.get("solution") and str(graded.get("grade_id")) in _names()
-    if cell.get("cell_type") != "code" and not answers:
-        return ""
-    if graded.get("grade") and not graded.get("solution"):
-        return ""
+    if str(graded.get("grade_id")) not in _names():
+        check = graded.get("grade") and not graded.get("solution")
+        if cell.get("cell_type") != "code" or check:
+            return ""
     source = cell.get("source", "")
     return source if isinstance(source, str) else "".join(source)
 

@@ -32,7 +32,7 @@ from tqdm import tqdm
 from vae_edu import catalogue
 from vae_edu.errors import CourseError
 from vae_edu.grading import sandbox
-from vae_edu.grading.answers import read_lesson
+from vae_edu.grading.answers import read_lesson, unopened
 from vae_edu.grading.grade import LAW_SECONDS, Grade, grade, warm_zygote
 from vae_edu.grading.store import Store
 from vae_edu.grading.summary import Outcome, conclude
@@ -87,14 +87,9 @@ def known(task: Task) -> Outcome | None:
 
 
 def _about_file(path: Path) -> str:
-    """What is wrong where the notebook is not there under its name.
-
-    A link is not followed: it might lead to another's submission, or to any file.
-    """
-    if path.is_symlink() or path.parent.is_symlink():
-        return f"{path.name} is a link; hand in the file itself"
-    if path.exists():
-        return ""
+    """What is wrong where the notebook is not there under its name."""
+    if path.exists() or path.is_symlink() or path.parent.is_symlink():
+        return unopened(path)
     others = sorted(p.name for p in path.parent.glob("*") if p.name != "timestamp.txt")
     there = f"the folder holds {', '.join(others)}" if others else "the folder is empty"
     return f"there is no {path.name}; {there}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 SANITIZE = (
+    "vae_edu.grading.nbgrader.Mend",
     "nbgrader.preprocessors.ClearOutput",
     "nbgrader.preprocessors.DeduplicateIds",
     "nbgrader.preprocessors.OverwriteKernelspec",
@@ -25,6 +26,7 @@ AUTOGRADE = (
 
 def configure(c: Any) -> None:
     """Make a course's nbgrader grade with the laws, outside the learner's process."""
+    c.Autograde.pre_convert_hook = "vae_edu.grading.nbgrader.only_files"
     c.Autograde.sanitize_preprocessors = [*SANITIZE]
     c.Autograde.autograde_preprocessors = [*AUTOGRADE]
     # feedback and the Formgrader's pages are opened in a browser

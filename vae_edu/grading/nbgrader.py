@@ -8,6 +8,7 @@ What belongs here: nbgrader's preprocessors. What does not: judging, configurati
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,16 @@ from nbformat import NotebookNode
 from nbformat.v4 import new_output
 from nbgrader import utils
 from nbgrader.api import Gradebook, Notebook, SourceCell
+from nbgrader.nbgraderformat import MetadataValidator
 from nbgrader.preprocessors import NbGraderPreprocessor, OverwriteCells
 from traitlets import Bool, Float
 
 from vae_edu import catalogue
 from vae_edu.errors import CourseError
 from vae_edu.grading import sandbox
-from vae_edu.grading.answers import from_cells
+from vae_edu.grading.answers import from_cells, unopened
 from vae_edu.grading.grade import LAW_SECONDS, ExerciseGrade, Grade, grade, warm_zygote
+from vae_edu.grading.plain import printable
 from vae_edu.grading.report import markdown
 from vae_edu.grading.store import Store
 
@@ -81,6 +84,33 @@ def _write(cell: NotebookNode, graded: ExerciseGrade | None) -> None:
     cell.outputs = [shown, given]
 
 
+def only_files(*, assignment: str, student: str, notebooks: list[str]) -> None:
+    """A hook before a submission is converted: leaves out what is no plain file.
+
+    nbgrader would wait for a pipe for ever, follow a link to another's submission, and
+    read a file of any size. Without a notebook left, it reports that submission.
+    """
+    for name in [*notebooks]:
+        if problem := unopened(Path(name)):
+            notebooks.remove(name)
+            logging.getLogger(__name__).error("%s: %s", printable(name), problem)
+
+
+class Mend(NbGraderPreprocessor):
+    """Takes away what nbgrader stumbles over, and what no file in UTF-8 can hold."""
+
+    def preprocess(
+        self, nb: NotebookNode, resources: ResourcesDict
+    ) -> tuple[NotebookNode, ResourcesDict]:
+        """Metadata of nbgrader without a name, and lone surrogates."""
+        for cell in nb.cells:
+            given = cell.metadata.get("nbgrader")
+            if not (isinstance(given, dict) and isinstance(given.get("grade_id"), str)):
+                cell.metadata.pop("nbgrader", None)
+            cell.source = cell.source.encode("utf-8", "replace").decode()
+        return nb, resources
+
+
 class RestoreCells(OverwriteCells):
     """nbgrader's OverwriteCells, which also gives back cells that a learner removed.
 
@@ -125,6 +155,7 @@ def _marks(source: Notebook, cell: SourceCell) -> dict[str, Any]:
     """What a released cell is, whatever a learner made of it."""
     worth = {c.name: c.max_score for c in (*source.grade_cells, *source.task_cells)}
     marks: dict[str, Any] = {
+        "schema_version": MetadataValidator.schema_version,
         "grade": cell.name in {c.name for c in source.grade_cells},
         "solution": cell.name in {c.name for c in source.solution_cells},
         "task": cell.name in {c.name for c in source.task_cells},
