@@ -46,7 +46,8 @@ print(f"{raw.label}\nused here: {len(images)} to train on, {len(test)} to test o
 figure, panel = viz.axes(size=(7, 1.6))
 noise = torch.rand(10, pixels)
 viz.image_grid(panel, torch.cat([images[:10], noise]), raw.shape)
-viz.show(figure, "Two rows of ten images: handwritten digits above, uniform noise below, in which no digit can be seen.")
+alt = "Ten handwritten digits above; ten images of uniform noise below, none of them a digit"
+viz.show(figure, alt)
 # %% [markdown]
 # ## 2 · What "close" means
 #
@@ -95,7 +96,8 @@ viz.show(figure, "Two rows of ten images: handwritten digits above, uniform nois
 #
 # **Predict.** Which is the worse constant: an empty image, or one of the digits?
 # %%
-constants = {"mean image": mean, "empty": 0 * mean, "grey, 0.5": 0 * mean + 0.5, "the first digit": images[0]}
+constants = {"mean image": mean, "empty": 0 * mean, "grey, 0.5": 0 * mean + 0.5}
+constants["the first digit"] = images[0]
 total = squared_error(images, mean.expand_as(images)).mean()
 for name, c in constants.items():
     yours = squared_error(images, c.expand_as(images)).mean()
@@ -162,7 +164,7 @@ panel.plot(*cloud.T, "o", color=viz.BLUE, label="x")
 panel.plot(*flat.T, "s", color=viz.RED, markersize=4, label="yours: x̂")
 panel.set(xlabel="first coordinate (no unit)", ylabel="second coordinate (no unit)", aspect="equal")
 panel.legend(frameon=False)
-viz.show(figure, "Forty points of a tilted cloud and their reconstructions on a line through the origin; each connecting line meets it at a right angle.")
+viz.show(figure, "Forty points and their projections on a line, each connected at a right angle.")
 # %% [markdown]
 # The connecting lines are perpendicular to the subspace: $C (x - \hat x) = C(x - m) - C C^\top C (x - m) = 0$. So Pythagoras applies,
 #
@@ -191,20 +193,25 @@ covariance = torch.cov(images.T.double(), correction=0)
 variances, directions = torch.linalg.eigh(covariance)  # ascending
 variances, components = variances.flip(0).float(), directions.T.flip(0).float()
 half = int((variances.cumsum(0) < variances.sum() / 2).sum()) + 1
-print(f"total variance {variances.sum():.3f}; the largest: {[round(v, 2) for v in variances[:5].tolist()]}")
+largest = [round(v, 2) for v in variances[:5].tolist()]
+print(f"total variance {variances.sum():.3f}; the largest: {largest}")
 print(f"{half} of {pixels} components keep more than half of it")
 # %%
 counts = torch.tensor([1, 2, 3, 5, 8, 12, 18, 25, 35, 50])
-errors = [squared_error(images, pca_reconstruction(images, mean, components[:k])).mean() for k in counts]
+again = [pca_reconstruction(images, mean, components[:k]) for k in counts]
+errors = [squared_error(images, x_hat).mean() for x_hat in again]
 lost = torch.stack([variances[k:].sum() for k in counts])
 figure, panel = viz.axes()
-viz.beside(panel, counts, torch.stack(errors), lost, ("components k", "mean squared error per image"))
-viz.show(figure, "The mean error of your PCA reconstructions for 1 to 50 components, as markers on the line of the sums of the variances left out; both fall steeply, then flatten.")
+names = ("components k", "mean squared error per image")
+viz.beside(panel, counts, torch.stack(errors), lost, names)
+alt = "The mean error of your PCA reconstructions for 1 to 50 components, on the line of the "
+viz.show(figure, alt + "sums of the variances left out: falling steeply, then flat.")
 # %%
 rows = [test[:12], *(pca_reconstruction(test[:12], mean, components[:k]) for k in (2, 10, 30))]
 figure, panel = viz.axes(size=(8, 2.9))
 viz.image_grid(panel, torch.cat(rows).clamp(0, 1), raw.shape, columns=12)
-viz.show(figure, "Four rows of twelve test images: the originals, and their PCA reconstructions with 2, 10 and 30 components. With 2 they are blurred mixtures, with 30 clearly readable.")
+alt = "Four rows of twelve test images: the originals, and their PCA reconstructions with "
+viz.show(figure, alt + "2 (blurred mixtures), 10 and 30 components (clearly readable).")
 # %% [markdown]
 # Your errors lie on the sums of the variances left out: two computations that share no step. Between 5 (8×8 digits) and 10
 # (MNIST) numbers carry half of the variance. Two numbers carry little: in the second row, most digits cannot be told apart.
@@ -277,7 +284,8 @@ for i, (colour, style) in enumerate(((viz.GREEN, "-"), (viz.RED, "--"))):
     right.plot(cosines[:, i], style, color=colour, label=f"your cosine {i + 1}")
 right.set(xlabel="step", ylabel="cosine of the principal angle", ylim=(0, 1.05))
 right.legend(frameon=False)
-viz.show(figure, "Left: the error of the linear autoencoder falls, with bumps, towards PCA's on a log scale. Right: both cosines between its decoder's span and the principal plane rise to 1.")
+alt = "Left: the linear autoencoder's error falls, with bumps, towards PCA's (log scale). "
+viz.show(figure, alt + "Right: both cosines of its decoder's span with PCA's plane rise to 1.")
 # %% [markdown]
 # Both cosines end at 1 within $10^{-3}$, and the error within 0.1% of PCA's: the same plane, found without an
 # eigenvector. (The bumps on the way are Adam's: its steps do not shrink with the gradient.) The error is there first: when it comes within
@@ -287,12 +295,14 @@ viz.show(figure, "Left: the error of the linear autoencoder falls, with bumps, t
 # Does the trained decoder have PCA's axes too?
 # %%
 basis = nn.functional.normalize(train_linear()[-1][1], dim=1)
-print("cosines of the decoder's rows with the components:\n", (basis @ components[:2].T).round(decimals=3))
+cosines = (basis @ components[:2].T).round(decimals=3)
+print("cosines of the decoder's rows with the components:\n", cosines)
 print(f"cosine between its two rows: {basis[0] @ basis[1]:.3f} (0 if they were PCA's)")
 figure, panel = viz.axes(size=(6, 1.9))
 pairs = torch.cat([basis, components[:2]])
 viz.image_grid(panel, 0.5 + 0.5 * pairs / pairs.abs().amax(1, keepdim=True), raw.shape, columns=4)
-viz.show(figure, "Four patterns of pixels: the two rows of the trained decoder and the two principal components. The first two look like mixtures of the last two.")
+alt = "Four patterns of pixels: the trained decoder's two rows, and the two principal "
+viz.show(figure, alt + "components. The first two look like mixtures of the last two.")
 # %% [markdown]
 # Same plane, other axes: line 5, seen. Nothing asks the two rows to be orthogonal either; with another seed they meet at another angle. **The loss fixes what is kept and says nothing about how
 # it is written down.** Keep this sentence; section 7 turns on it.
@@ -353,7 +363,8 @@ x = test[:12]
 rows = [x, pca_reconstruction(x, mean, components[:2]), trained()(x)[0]]
 figure, panel = viz.axes(size=(8, 2.2))
 viz.image_grid(panel, torch.cat(rows).clamp(0, 1), raw.shape, columns=12)
-viz.show(figure, "Three rows of twelve test images: the originals, PCA with two numbers, your autoencoder with two numbers. The third row is sharper and often shows the right digit.")
+alt = "Twelve test images, the same by PCA with two numbers, and by your autoencoder with "
+viz.show(figure, alt + "two: the third row is sharper and often shows the right digit.")
 # %% [markdown]
 # On test images expect 2.2 to 2.8 against PCA's 3.49 on the 8×8 digits, and 37 to 40 against 42.9 on MNIST; the seed and your choice of
 # nonlinearity account for the spread. The error on training images is lower still: 1,400 images do not pin down all these
@@ -369,7 +380,8 @@ for digit in range(10):
     own, colour = z[labels == digit], viz.COLOURS[digit % 7]
     panel.plot(*own.T, linestyle="none", marker=f"${digit}$", markersize=5, color=colour, alpha=0.7)
 panel.set(xlabel="first code (no unit)", ylabel="second code (no unit)")
-viz.show(figure, "The codes of the training images in the plane, each drawn as its digit. Arms of single digits spread from a crowded middle, with empty space between them.")
+alt = "The codes of the training images in the plane, each drawn as its digit: arms of "
+viz.show(figure, alt + "single digits around a crowded middle, empty space between them.")
 # %% [markdown]
 # The map is useful: nobody told the network about labels, and yet digits of one kind lie together. But arms, clumps and gaps are all there is to its
 # shape. Nothing asked for more, and this can be shown exactly.
@@ -388,8 +400,9 @@ turn, shift = torch.tensor([[0.0, -30.0], [30.0, 0.0]]), torch.tensor([100.0, -5
 moved = z @ turn.T + shift  # h after your encoder
 again = trained().decode((moved - shift) @ torch.linalg.inv(turn).T)  # your decoder after h⁻¹
 for name, codes, images_hat in (("yours", z, x_hat), ("moved", moved, again)):
-    place = f"centre {[round(v, 1) for v in codes.mean(0).tolist()]}, spread {codes.std(0).mean():.1f}"
-    print(f"{name}: loss {squared_error(test, images_hat).mean():.4f}, codes with {place}")
+    centre, spread = [round(v, 1) for v in codes.mean(0).tolist()], codes.std(0).mean()
+    loss = squared_error(test, images_hat).mean()
+    print(f"{name}: loss {loss:.4f}, codes with centre {centre}, spread {spread:.1f}")
 # %% [markdown]
 # One loss to four digits, two clouds that do not even overlap. Whoever draws $z \sim \mathcal N(0, I)$ gets something
 # from the first decoder and certainly nonsense from the second, and the loss cannot tell the two apart.
@@ -407,7 +420,8 @@ steps = (torch.arange(10) + 0.5) / 10
 grid = low + (high - low) * torch.cartesian_prod(1 - steps, steps).flip(1)
 figure, panel = viz.axes(size=(5, 5))
 viz.image_grid(panel, model.decode(grid).clamp(0, 1), raw.shape)
-viz.show(figure, "Ten by ten decoded codes from a grid over the box of training codes: some digits are clear, those between them are smears of several digits, those at the edges overdrawn.")
+alt = "Ten by ten decoded codes from a grid over the box of training codes: some digits "
+viz.show(figure, alt + "are clear, some are smears of several, those at the edges overdrawn.")
 # %% [markdown]
 # Expect 30% to 60% of the cells to be empty. The decoder answers for them
 # as well, because a network answers everywhere, but no image ever told it what to say there.
@@ -418,15 +432,16 @@ viz.show(figure, "Ten by ten decoded codes from a grid over the box of training 
 # %%
 model, z = trained(16), trained(16).encode(images)
 torch.manual_seed(4)
-noise = torch.randn(200, 16)
-kinds = {"of test images": model.encode(test[:200]), "fitted normal": z.mean(0) + z.std(0) * noise, "standard normal": noise}
+kinds, noise = {"of test images": model.encode(test[:200])}, torch.randn(200, 16)
+kinds |= {"fitted normal": z.mean(0) + z.std(0) * noise, "standard normal": noise}
 made = {name: model.decode(codes).clamp(0, 1) for name, codes in kinds.items()}
 for name, x in made.items():
     nearest = torch.cdist(x, images).amin(1).square().mean()
     print(f"codes {name:15}  squared distance to the nearest training image {nearest:6.2f}")
 figure, panel = viz.axes(size=(8, 2.2))
 viz.image_grid(panel, torch.cat([x[:12] for x in made.values()]), raw.shape, columns=12)
-viz.show(figure, "Three rows of twelve images decoded from 16 numbers each: codes of test images give digits, codes from a fitted normal and from a standard normal give mostly scribbles.")
+alt = "Twelve images each: codes of test images give digits; those of a fitted and of a "
+viz.show(figure, alt + "standard normal, mostly scribbles.")
 # %% [markdown]
 # The same noise, the same decoder. The codes of real images give digits; the fitted normal gives mostly scribbles, the standard
 # normal, as a rule, worse ones. The numbers agree: expect 1.0 for codes of images against 2.3 to 3 for the fitted normal on the 8×8 digits, and 21

@@ -361,7 +361,7 @@ viz.show(figure, alt + "symmetric, and the brightest column is that of the narro
 
 # %% [markdown]
 # The diagonal is 0, nothing is negative, and the two directions of a pair can differ by a factor of
-# several: the bright column is the narrowest class. Cells as dark as the diagonal are below 1 nat, not 0. (Which
+# several: the brightest column is the narrowest class. Cells as dark as the diagonal are below 1 nat, not 0. (Which
 # class it is depends on the data, MNIST or scikit-learn's smaller digits; the printed line says which you have.)
 #
 # ## 7 · Two directions, two behaviours

@@ -40,12 +40,13 @@ digits = data.load().to_unit()
 x = digits.train[:2000].double()  # (n, pixels)
 pixels = x.shape[1]
 print(digits.label)
-print(f"exactly 0: {(x == 0).double().mean():.0%}, exactly 1: {(x == 1).double().mean():.0%}, between: {((x > 0) & (x < 1)).double().mean():.0%}")
+white, black = ((x == value).double().mean() for value in (0, 1))
+print(f"exactly 0: {white:.0%}, exactly 1: {black:.0%}, between: {1 - white - black:.0%}")
 figure, (left, right) = viz.axes(1, 2, size=(4.4, 2.4))
 viz.image_grid(left, x[:20], digits.shape)
 right.hist(x.flatten(), bins=16, color=viz.BLUE)
 right.set(yscale="log", xlabel="grey value (0 paper, 1 ink)", ylabel="pixels (number)")
-viz.show(figure, "Twenty digits, and a histogram of their grey values on a log scale: a high peak at 0, a lower one at 1, far fewer between.")
+viz.show(figure, "Twenty digits; a histogram of their greys: a high peak at 0, a lower one at 1.")
 
 # %% [markdown]
 # Nearly binary, and not quite; nothing like a Gaussian either. We derive a likelihood for each of the two ideas, then
@@ -90,8 +91,10 @@ for logit in torch.tensor([-1000.0, -80.0, 15.0, 18.0]):
 grid = torch.linspace(-9, 9, 19, dtype=torch.float64)
 p, zeta = torch.sigmoid(grid), torch.log(1 + grid.exp())
 for k in (0.0, 1.0):
-    lines = [p**k * (1 - p) ** (1 - k), k * p.log() + (1 - k) * (1 - p).log(), -k * torch.log(1 + (-grid).exp()) - (1 - k) * zeta, k * grid - zeta]
-    print(f"x = {k:.0f}: lines 1, 2, 3 and 5 agree to {max((lines[0].log() - line).abs().max() for line in lines[1:]):.0e} in float64")
+    first, second = p**k * (1 - p) ** (1 - k), k * p.log() + (1 - k) * (1 - p).log()
+    third = -k * torch.log(1 + (-grid).exp()) - (1 - k) * zeta
+    off = [(first.log() - line).abs().max() for line in (second, third, k * grid - zeta)]
+    print(f"x = {k:.0f}: lines 1, 2, 3 and 5 agree to {max(off):.0e} in float64")
 
 # %% [markdown]
 # ### The argument for stability
@@ -133,16 +136,16 @@ for k in (0.0, 1.0):
 # %%
 at = torch.linspace(-8, 8, 161, dtype=torch.float64)
 p, logits = torch.sigmoid(at), at.unsqueeze(-1).requires_grad_()  # 161 images of one pixel
-figure, panels = viz.axes(1, 2, size=(4.6, 3.2), subplot_kw={"xlabel": "logit (no unit)", "title": "yours: ● x = 0, ■ x = 0.3, ▲ x = 1. Lines: true"})
-for grey, colour, marker in ((0.0, viz.BLUE, "o"), (0.3, viz.ORANGE, "s"), (1.0, viz.GREEN, "^")):
+names = {"xlabel": "logit (no unit)", "title": "yours: ● x = 0, ■ x = 0.3, ▲ x = 1. Lines: true"}
+figure, panels = viz.axes(1, 2, size=(4.6, 3.2), subplot_kw=names)
+for grey, colour, marker in zip((0, 0.3, 1), viz.COLOURS, "os^", strict=False):
     yours = bernoulli_log_likelihood(torch.full_like(logits, grey), logits)
-    value = (panels[0], yours.detach(), grey * p.log() + (1 - grey) * (1 - p).log(), "log-likelihood (nats)")
-    slope = (panels[1], torch.autograd.grad(yours.sum(), logits)[0], grey - p, "its slope (nats per unit of logit)")
-    for panel, mine, truth, unit in (value, slope):
-        panel.plot(at, truth, color=colour)
+    slope, truth = torch.autograd.grad(yours.sum(), logits)[0], grey * at + (1 - p).log()
+    for panel, mine, line in zip(panels, (yours.detach(), slope), (truth, grey - p), strict=True):
+        panel.plot(at, line, color=colour)
         panel.plot(at[::10], mine[::10], marker, color=colour)
-        panel.set_ylabel(unit)
-viz.show(figure, "Your log-likelihood and its slope for x = 0, 0.3 and 1 on the true curves. Being sure and wrong costs a straight line; the slopes stay between -1 and 1.")
+        panel.set_ylabel("log-likelihood (nats)" if panel is panels[0] else "slope (nats a logit)")
+viz.show(figure, "Your log-likelihoods are nearly straight where sure and wrong; slopes in [-1, 1]")
 
 # %% [markdown]
 # Being sure and right costs nothing, being sure and wrong costs $|l|$: a straight line, hence the bounded slopes
@@ -174,14 +177,15 @@ viz.show(figure, "Your log-likelihood and its slope for x = 0, 0.3 and 1 on the 
 grid = torch.linspace(0, 1, 1001, dtype=torch.float64)
 logits = torch.linspace(-12, 12, 120, dtype=torch.float64)  # an even number: 0 is not among them
 shape = (1001, 120, 1)
-yours = bernoulli_log_likelihood(grid[:, None, None].expand(shape), logits[:, None].expand(shape)).exp()
-integral = torch.trapezoid(yours, grid, dim=0)
+pair = grid[:, None, None].expand(shape), logits[:, None].expand(shape)
+integral = torch.trapezoid(bernoulli_log_likelihood(*pair).exp(), grid, dim=0)
 truth = torch.tanh(logits / 2) / logits
 figure, panel = viz.axes()
 viz.beside(panel, logits, integral, truth, ("logit (no unit)", "integral over x from 0 to 1"))
 panel.axhline(1.0, color=viz.BLACK, linestyle="--")
 panel.set(ylim=(0, 1.05))
-viz.show(figure, "The integral of your exponentiated likelihood over grey values lies on tanh(l/2)/l: one half at logit 0, falling to 0.08 at 12. A density would be on the dashed line at 1.")
+alt = "The integral of your exponentiated likelihood over grey values: on tanh(l/2)/l, one "
+viz.show(figure, alt + "half at logit 0, 0.08 at 12; a density would lie on the dashed 1.")
 
 # %% [markdown]
 # It is not constant: at most $\tfrac12$, and smaller the surer the decoder is. Dividing by it would give a true density,
@@ -235,10 +239,12 @@ draws = binarize(x[:10], noise)  # (500, 10, pixels)
 average_draw = draws.mean(0)
 distance = (average_draw - x[:10]).square().mean().sqrt()
 expected = (x[:10] * (1 - x[:10]) / 500).mean().sqrt()
-print(f"distance of the mean of 500 draws from the grey image: {distance:.4f}; expected {expected:.4f}")
+print(f"distance of the mean of 500 draws from the grey image: {distance:.4f}")
+print(f"expected: {expected:.4f}")
 figure, panel = viz.axes(size=(6.4, 2.3))
 viz.image_grid(panel, torch.cat([x[:10], draws[0], average_draw]), digits.shape)
-viz.show(figure, "Three rows of ten digits: grey, one binary draw of yours with ragged edges, and the mean of 500 draws, which looks like the grey row.")
+alt = "Three rows of ten digits: grey, one binary draw of yours with ragged edges, and the "
+viz.show(figure, alt + "mean of 500 draws, which looks like the grey row.")
 
 # %% [markdown]
 # Middle row: one draw, ragged where the original is grey. Bottom row: the mean of 500 draws, as far from the grey
@@ -277,18 +283,18 @@ viz.show(figure, "Three rows of ten digits: grey, one binary draw of yours with 
 # %% tags=["exercise:entropy_floor"]
 # %% tags=["check:entropy_floor"]
 # %%
-some = x[:300]
-floor = entropy_floor(some)
+some, floor = x[:300], entropy_floor(x[:300])
 b = binarize(some, torch.rand(20, *some.shape, dtype=torch.float64))
 logits = torch.logit(some).clamp(-1000, 1000)  # the decoder that knows the grey image
 cost = -bernoulli_log_likelihood(b, logits.expand_as(b)).mean(0)
-print(f"floor {floor.mean():.2f} nats an image; measured on 20 draws each: {cost.mean():.2f} ± {(cost - floor).std() / len(some) ** 0.5:.2f}")
+own = f"{cost.mean():.2f} ± {(cost - floor).std() / len(some) ** 0.5:.2f}"
+print(f"floor {floor.mean():.2f} nats an image; measured on 20 draws each: {own}")
 print(f"the same images after a threshold: {entropy_floor((some > 0.5).double()).mean():.2f}")
 figure, panel = viz.axes(size=(4.4, 3.2))
 panel.plot(floor, cost, "o", color=viz.RED, markersize=3)
 panel.axline((floor.mean(), floor.mean()), slope=1, color=viz.BLUE)
-panel.set(xlabel="your floor (nats per image)", ylabel="cost of the best decoder (nats)", title="300 images; on the line, equal")
-viz.show(figure, "Cost of the all-knowing decoder against your floor, one dot an image: the dots scatter closely around the diagonal.")
+panel.set(xlabel="your floor (nats per image)", ylabel="cost of the best decoder (nats)")
+viz.show(figure, "Cost of the all-knowing decoder against your floor: dots close to the diagonal.")
 
 # %% [markdown]
 # On MNIST the floor is about 46 nats an image, on scikit-learn's digits about 14. Published test scores on
@@ -334,13 +340,15 @@ viz.show(figure, "Cost of the all-knowing decoder against your floor, one dot an
 some, average = x[:500], x.mean(0)  # a decoder that always says the same, (pixels,)
 ell = torch.linspace(-5.0, 1.0, 61, dtype=torch.float64)
 yours = torch.stack([gaussian_log_likelihood(some, average, v).mean() for v in ell])
-truth = torch.stack([torch.distributions.Normal(average, (v / 2).exp()).log_prob(some).sum(-1).mean() for v in ell])
-error = (some - average).square().mean()
-print(f"best log-variance on the grid {ell[yours.argmax()]:.2f}; log of the mean squared error {error.log():.2f}")
+normal = torch.distributions.Normal(average, (ell / 2).exp()[:, None, None])
+truth = normal.log_prob(some).sum(-1).mean(-1)
+error = (some - average).square().mean().log()
+print(f"best on the grid {ell[yours.argmax()]:.2f}; log of mean squared error {error:.2f}")
 figure, panel = viz.axes()
-viz.beside(panel, ell, yours, truth, ("shared log-variance (no unit)", "log-density (nats per image)"))
-panel.axvline(error.log(), color=viz.BLACK, linestyle=":")
-viz.show(figure, "Your Gaussian log-likelihood of real digits against the shared log-variance: a hill, steep on the left, whose top is at the dotted line, the log of the mean squared error.")
+labels = ("shared log-variance (no unit)", "log-density (nats per image)")
+viz.beside(panel, ell, yours, truth, labels)
+panel.axvline(error, color=viz.BLACK, linestyle=":")
+viz.show(figure, "A hill, steep on the left; its top is at the log of the mean squared error.")
 
 # %% [markdown]
 # ### Which variance?
@@ -382,7 +390,8 @@ print("variance    weight of the squared error    log-density (nats per image)")
 for variance in (1.0, 0.5, best.exp().item(), 0.02):
     value = gaussian_log_likelihood(x, average, torch.tensor(variance).double().log()).mean()
     print(f"{variance:8.4f} {1 / (2 * variance):20.2f} {value:29.1f}")
-print(f"equation (16): {-pixels / 2 * (math.log(2 * math.pi) + best.item() + 1):.1f} nats per image at the best variance")
+highest = -pixels / 2 * (math.log(2 * math.pi) + best.item() + 1)
+print(f"equation (16): {highest:.1f} nats per image at the best variance")
 
 # %% [markdown]
 # For a decoder that always answers with the average digit the best variance is about 0.07: the squared error
@@ -490,18 +499,18 @@ for sd in (8.0, 2.0, 0.5, 0.1):
 # %%
 r = torch.rand(32, 784, requires_grad=True)  # what each pixel costs, (batch, pixels)
 k = torch.rand(32, 200, requires_grad=True)
-losses = {
-    "sum, sum": r.sum(-1).mean() + k.sum(-1).mean(),
-    "mean, sum": r.mean(-1).mean() + k.sum(-1).mean(),
-    "sum, mean": r.sum(-1).mean() + k.mean(-1).mean(),
-    "mean, mean": r.mean() + k.mean(),
-    "mean of all, sum of all": r.mean() + k.sum()}
+losses = {"sum, sum": r.sum(-1).mean() + k.sum(-1).mean()}
+losses["mean, sum"] = r.mean(-1).mean() + k.sum(-1).mean()
+losses["sum, mean"] = r.sum(-1).mean() + k.mean(-1).mean()
+losses["mean, mean"] = r.mean() + k.mean()
+losses["mean of all, sum of all"] = r.mean() + k.sum()
 for name, loss in losses.items():
     of_r, of_k = torch.autograd.grad(loss, (r, k))
-    print(f"{name:24} beta {of_k[0, 0] / of_r[0, 0]:10.3f}" + f"   yours: {effective_beta(784, 200):.3f}" * (name == "mean, mean"))
+    print(f"{name:24} beta {of_k[0, 0] / of_r[0, 0]:10.3f}")
+print(f"yours, for two means:         {effective_beta(784, 200):10.3f}")
 
 # %% [markdown]
-# Autograd tells how much one pixel and one latent count, and their ratio is $\beta$. The last row, the default mean of a
+# Autograd tells how much one pixel and one latent count, and their ratio is $\beta$. The row "mean of all, sum of all", the default mean of a
 # library beside a KL summed over everything, hides a $\beta$ of 25,088: such a model learns nothing at all.
 #
 # ### What it does, in a model that can be solved
@@ -530,13 +539,14 @@ latents, variance = pixels // 4, 0.05
 values, vectors = torch.linalg.eigh(torch.cov(x.T, correction=0))
 lam, u = values.flip(0)[:latents], vectors.flip(1)[:, :latents]  # largest first
 t = (x - x.mean(0)) @ u
-print(f"{pixels} pixels, {latents} latents    beta   directions   rate: measured, (23)   squared error: measured, (24)")
 for name, beta in (("sum, sum", 1.0), ("mean, mean", effective_beta(pixels, latents))):
     s, on = beta * variance, lam > beta * variance
     mu, var, w = t[:, on] * (lam[on] - s).sqrt() / lam[on], s / lam[on], (lam[on] - s).sqrt()
-    rate = gaussian_kl(mu, var.log().expand_as(mu)).mean()
-    left = ((t[:, on] - w * mu) ** 2 + w**2 * var).sum(-1).mean() + values.sum() - lam[on].sum()
-    print(f"{name:26} {beta:7.2f} {on.sum():9d} {rate:16.2f} {(0.5 * (lam[on] / s).log()).sum():8.2f} {left:18.3f} {on.sum() * s + values.sum() - lam[on].sum():8.3f}")
+    rate, by_23 = gaussian_kl(mu, var.log().expand_as(mu)).mean(), (lam[on] / s).log().sum() / 2
+    left_out = values.sum() - lam[on].sum()
+    left = ((t[:, on] - w * mu) ** 2 + w**2 * var).sum(-1).mean() + left_out
+    print(f"{name}: beta {beta:.2f}, {on.sum()} directions, rate {rate:.2f}, (23): {by_23:.2f}")
+    print(f"    squared error {left:.3f}, (24): {left_out + on.sum() * s:.3f}")
 
 # %%
 variance, latents, hidden = 0.05, pixels // 4, effective_beta(pixels, pixels // 4)
@@ -544,13 +554,13 @@ lam = torch.linalg.eigvalsh(torch.cov(x.T, correction=0)).flip(0)  # largest fir
 level = torch.logspace(-2.5, 1, 200).double()[:, None]
 rate = 0.5 * (lam[:latents] / level).clamp(min=1).log().sum(-1)  # (23), 0 below the level
 left = lam.sum() - (lam[:latents] - level).clamp(min=0).sum(-1)
-figure, panel = viz.axes(subplot_kw={"xlabel": "rate: KL (nats per image)", "ylabel": "squared error (per image)"})
+figure, panel = viz.axes(subplot_kw={"xlabel": "rate (nats per image)", "ylabel": "squared error"})
 panel.plot(rate, left, color=viz.BLUE, label="every beta × variance")
 for beta, marker, name in ((1.0, "o", "sum, sum"), (hidden, "s", "mean, mean")):
     i = (level[:, 0] - beta * variance).abs().argmin()
-    panel.plot(rate[i], left[i], marker, color=viz.RED, markersize=9, label=f"{name}: beta {beta:.2f}")
+    panel.plot(rate[i], left[i], marker, color=viz.RED, label=f"{name}: beta {beta:.2f}")
 panel.legend(frameon=False)
-viz.show(figure, "Squared error against rate for the solved model: one falling curve; the loss with two means sits far up its left branch, the honest one lower on the right.")
+viz.show(figure, "One falling curve; the loss with two means is far up on its left branch.")
 
 # %% [markdown]
 # Measured and predicted numbers agree in every digit shown. The hidden $\beta$ is 4, and it costs more than half of the rate and
@@ -595,21 +605,21 @@ def train(pixel_weight, latent_weight, steps):
     return encoder, decoder
 
 untrained, _ = terms(*train(1, 1, steps=0), digits.test)
-print(f"untrained: {untrained.mean():.1f} nats per image; a coin for each pixel: {pixels * math.log(2):.1f}")
+print(f"untrained: {untrained.mean():.1f} nats; a coin for each pixel: {pixels * math.log(2):.1f}")
 
 # %% tags=["nbval-ignore-output"]
-latents, rows = pixels // 4, [digits.test[:10]]
-runs = {"sum, sum": (1, 1), "mean, mean": (1 / pixels, 1 / latents), "sum, beta × sum": (1, effective_beta(pixels, latents))}
+rows, beta = [digits.test[:10]], effective_beta(pixels, latents)
+runs = {"sum, sum": (1, 1), "mean, mean": (1 / pixels, 1 / latents), "sum, beta × sum": (1, beta)}
 for name, weights in runs.items():
     encoder, decoder = train(*weights, steps=400)
     torch.manual_seed(1)
     with torch.no_grad():
-        cost, kl = terms(encoder, decoder, digits.test[:2000])
+        cost, kl = (term.mean() for term in terms(encoder, decoder, digits.test[:2000]))
         rows.append(torch.sigmoid(decoder(encoder(digits.test[:10]).chunk(2, -1)[0])))
-    print(f"{name:16} distortion {cost.mean():6.1f}   rate {kl.mean():6.2f}   -ELBO {(cost + kl).mean():6.1f}   (nats per image)")
+    print(f"{name:16} distortion {cost:6.1f}   rate {kl:6.2f}   -ELBO {cost + kl:6.1f}")
 figure, panel = viz.axes(size=(6.4, 2.9))
 viz.image_grid(panel, torch.cat(rows), digits.shape)
-viz.show(figure, "Four rows of ten test digits: the originals; reconstructions by the sum-and-sum model, most of them recognisable; and by the two other models, alike, grey, and nearly the same for many digits.")
+viz.show(figure, "Ten digits; by sum and sum: recognisable; by the other two: alike and grey.")
 
 # %% [markdown]
 # Expect, over seeds: on scikit-learn's digits a distortion of 22.2 ± 0.3 and a rate of 2.8 ± 0.2 nats for the sums, against 27.3 ± 0.1 and a
