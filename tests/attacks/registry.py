@@ -89,6 +89,8 @@ def _lesson() -> str:
         for cell in book["cells"]
         if "setup" in cell["metadata"].get("tags", []) or id_of(cell) in wanted
     ]
+    for cell in book["cells"]:
+        cell["outputs"] = []
     return json.dumps(book)
 
 
@@ -341,34 +343,7 @@ def other_kernel(book: dict[str, Any]) -> None:
 
 # --- the attacks ----------------------------------------------------------------------
 
-_OWN = "__import__('os').getcwd()"
-_SOLUTION = f"{{root}}/solutions/{LESSON}/exercises.py"
-_ROOT = (
-    "import os, vae_edu\nroot = os.path.dirname(os.path.dirname(vae_edu.__file__))\n"
-)
-
-
-def _everything() -> list[Attack]:
-    made: list[Attack] = []
-
-    def add(line: str, name: str, answer: str, **fields: Any) -> None:
-        made.append(Attack(line, name, answer, **fields))
-
-    _pretending(add)
-    _searching(add)
-    _meddling(add)
-    _exhausting(add)
-    _escaping(add)
-    _answering(add)
-    _relabelling(add)
-    return made
-
-
-Add = Callable[..., None]
-
-
-def _pretending(add: Add) -> None:
-    agreeable = """
+AGREEABLE_CODE = """
         class Agreeable:
             def __eq__(self, other): return True
             def __ne__(self, other): return False
@@ -377,8 +352,7 @@ def _pretending(add: Add) -> None:
             def __call__(self, *a, **k): return self
             __hash__ = None
     """
-    add(EQUAL, "an object equal to everything", returned("Agreeable()", agreeable))
-    sly = """
+SLY_CODE = """
         import torch
         class Sly(torch.Tensor):
             @classmethod
@@ -388,9 +362,13 @@ def _pretending(add: Add) -> None:
                 return super().__torch_function__(func, types, args, kwargs or {})
             def __eq__(self, other): return True
     """
-    value = "(mu.sum(-1) + 0 * log_var.sum(-1)).as_subclass(Sly)"
-    add(EQUAL, "a tensor that says it is close", returned(value, sly))
-    add(
+VALUE_CODE = "(mu.sum(-1) + 0 * log_var.sum(-1)).as_subclass(Sly)"
+PRETENDING = (
+    Attack(
+        EQUAL, "an object equal to everything", returned("Agreeable()", AGREEABLE_CODE)
+    ),
+    Attack(EQUAL, "a tensor that says it is close", returned(VALUE_CODE, SLY_CODE)),
+    Attack(
         PATCHED,
         "allclose and testing patched",
         wrong(
@@ -401,8 +379,8 @@ def _pretending(add: Add) -> None:
             torch.Tensor.all = lambda self, *a, **k: torch.tensor(True)
             """
         ),
-    )
-    add(
+    ),
+    Attack(
         PATCHED,
         "manual_seed and secrets patched",
         wrong(
@@ -413,8 +391,8 @@ def _pretending(add: Add) -> None:
             random.Random.random = lambda self: 0.5
             """
         ),
-    )
-    add(
+    ),
+    Attack(
         PATCHED,
         "the checks' own comparison patched",
         wrong(
@@ -426,11 +404,11 @@ def _pretending(add: Add) -> None:
                         setattr(module, name, lambda *a, **k: None)
             """
         ),
-    )
+    ),
+)
 
-
-def _searching(add: Add) -> None:
-    add(
+SEARCHING = (
+    Attack(
         WALKS,
         "a walk over frames makes the truth agree",
         wrong(
@@ -444,8 +422,8 @@ def _searching(add: Add) -> None:
                 frame = frame.f_back
             """,
         ),
-    )
-    add(
+    ),
+    Attack(
         WALKS,
         "gc.get_objects finds the truth",
         wrong(
@@ -457,8 +435,8 @@ def _searching(add: Add) -> None:
                     agree(type(thing))
             """,
         ),
-    )
-    add(
+    ),
+    Attack(
         WALKS,
         "sys.modules finds the truth",
         wrong(
@@ -472,8 +450,8 @@ def _searching(add: Add) -> None:
                         agree(thing)
             """,
         ),
-    )
-    add(
+    ),
+    Attack(
         READS,
         "reads the solution's source",
         stolen(
@@ -487,8 +465,8 @@ def _searching(add: Add) -> None:
                 return names["{NAME}"]
             """
         ),
-    )
-    add(
+    ),
+    Attack(
         READS,
         "reads another's submission",
         stolen(
@@ -503,8 +481,8 @@ def _searching(add: Add) -> None:
                 return names["gaussian_kl"]
             """
         ),
-    )
-    add(
+    ),
+    Attack(
         READS,
         "reads /proc/*/environ",
         stolen(
@@ -521,8 +499,8 @@ def _searching(add: Add) -> None:
                             return eval("lambda mu, log_var: " + word.split("=", 1)[1])
             """
         ),
-    )
-    add(
+    ),
+    Attack(
         IMPORTS,
         "imports the hidden tests' oracle",
         stolen(
@@ -534,8 +512,8 @@ def _searching(add: Add) -> None:
                 return gaussian_kl
             """
         ),
-    )
-    add(
+    ),
+    Attack(
         IMPORTS,
         "imports the solution by its path",
         stolen(
@@ -550,11 +528,41 @@ def _searching(add: Add) -> None:
                 return module.{NAME}
             """
         ),
-    )
+    ),
+)
 
-
-def _meddling(add: Add) -> None:
-    add(
+HOOKS_CODE = {
+    "a syntax tree transformer drops the checks": """
+            import ast
+            class Drop(ast.NodeTransformer):
+                def visit_Expr(self, node):
+                    return None if "check" in ast.dump(node) else node
+            get_ipython().ast_transformers.append(Drop())
+        """,
+    "an input transformer drops the checks": """
+            def drop(lines):
+                return ["pass" + chr(10)] if any("check" in s for s in lines) else lines
+            get_ipython().input_transformers_cleanup.append(drop)
+        """,
+    "showtraceback says nothing": """
+            get_ipython().showtraceback = lambda *a, **k: None
+            get_ipython()._showtraceback = lambda *a, **k: None
+        """,
+    "exceptions go to a handler of its own": """
+            get_ipython().set_custom_exc((Exception,), lambda *a, **k: None)
+        """,
+    "run_cell runs another cell": """
+            shell = get_ipython()
+            real = shell.run_cell_async
+            def run(text, *a, **k):
+                return real("pass" if "check" in text else text, *a, **k)
+            shell.run_cell_async = run
+            shell.should_run_async = lambda *a, **k: True
+        """,
+}
+VERDICT_CODE = "{'!': 'dict', 'items': [['passed', True], ['score', 3]]}"
+MEDDLING = (
+    Attack(
         WRITES,
         "gives itself points in gradebook.db",
         wrong(
@@ -565,8 +573,8 @@ def _meddling(add: Add) -> None:
                     book.execute("UPDATE grade SET extra_credit = 3")
             """
         ),
-    )
-    add(
+    ),
+    Attack(
         WRITES,
         "overwrites another's submission",
         wrong(
@@ -577,8 +585,8 @@ def _meddling(add: Add) -> None:
                     file.write("")
             """
         ),
-    )
-    add(
+    ),
+    Attack(
         WRITES,
         "changes the course's configuration",
         wrong(
@@ -587,101 +595,72 @@ def _meddling(add: Add) -> None:
                 file.write("# was here")
             """
         ),
-    )
-    hooks = {
-        "a syntax tree transformer drops the checks": """
-            import ast
-            class Drop(ast.NodeTransformer):
-                def visit_Expr(self, node):
-                    return None if "check" in ast.dump(node) else node
-            get_ipython().ast_transformers.append(Drop())
-        """,
-        "an input transformer drops the checks": """
-            def drop(lines):
-                return ["pass" + chr(10)] if any("check" in s for s in lines) else lines
-            get_ipython().input_transformers_cleanup.append(drop)
-        """,
-        "showtraceback says nothing": """
-            get_ipython().showtraceback = lambda *a, **k: None
-            get_ipython()._showtraceback = lambda *a, **k: None
-        """,
-        "exceptions go to a handler of its own": """
-            get_ipython().set_custom_exc((Exception,), lambda *a, **k: None)
-        """,
-        "run_cell runs another cell": """
-            shell = get_ipython()
-            real = shell.run_cell_async
-            def run(text, *a, **k):
-                return real("pass" if "check" in text else text, *a, **k)
-            shell.run_cell_async = run
-            shell.should_run_async = lambda *a, **k: True
-        """,
-    }
-    for name, text in hooks.items():
-        add(HOOKS, name, wrong(text))
-    add(
+    ),
+    *(Attack(HOOKS, name, wrong(text)) for name, text in HOOKS_CODE.items()),
+    Attack(
         HOOKS,
         "the display hook shows full points",
         wrong(first="get_ipython().displayhook(3.0)"),
-    )
-    add(
+    ),
+    Attack(
         FORGED,
         "prints a result as JSON",
         wrong(first='print(\'{"score": 3.0, "passed": true}\')'),
-    )
-    verdict = "{'!': 'dict', 'items': [['passed', True], ['score', 3]]}"
-    add(
+    ),
+    Attack(
         FORGED,
         "a verdict on every socket",
-        wrong(SOCKETS, first=f"say(frame({verdict}))"),
-    )
-    add(FORGED, "noise on every socket", wrong(SOCKETS, first="say(os.urandom(4000))"))
+        wrong(SOCKETS, first=f"say(frame({VERDICT_CODE}))"),
+    ),
+    Attack(
+        FORGED, "noise on every socket", wrong(SOCKETS, first="say(os.urandom(4000))")
+    ),
+)
 
-
-def _exhausting(add: Add) -> None:
-    add(LOOPS, "an endless loop", wrong(first="while True: pass"))
-    swallow = """
+SWALLOW_CODE = """
         while True:
             try:
                 while True: pass
             except BaseException: pass
     """
-    add(LOOPS, "a loop that swallows interrupts", wrong(first=swallow))
-    ignore = """
+IGNORE_CODE = """
         import signal, time
         for number in range(1, 65):
             try: signal.signal(number, signal.SIG_IGN)
             except (OSError, ValueError): pass
         while True: time.sleep(1)
     """
-    add(LOOPS, "ignores signals and sleeps", wrong(first=ignore))
-    add(
+TREE_CODE = TREE.replace("{parent}", "parent")
+EXHAUSTING = (
+    Attack(LOOPS, "an endless loop", wrong(first="while True: pass")),
+    Attack(LOOPS, "a loop that swallows interrupts", wrong(first=SWALLOW_CODE)),
+    Attack(LOOPS, "ignores signals and sleeps", wrong(first=IGNORE_CODE)),
+    Attack(
         FORKS,
         f"{PROCESSES} processes",
         wrong(first=ALL_OF_THEM.replace("{count}", str(PROCESSES))),
-    )
-    tree = TREE.replace("{parent}", "parent")
-    add(
+    ),
+    Attack(
         FORKS,
         "each process forks",
-        wrong(first="import os\nparent = os.getpid()" + textwrap.dedent(tree)),
-    )
-    add(
+        wrong(first="import os\nparent = os.getpid()" + textwrap.dedent(TREE_CODE)),
+    ),
+    Attack(
         MEMORY,
         "a bytearray",
         wrong(
             "kept = []",
             first=f"kept.append(bytearray(b'x') * {BYTES})",
         ),
-    )
-    add(
+    ),
+    Attack(
         MEMORY,
         "tensors",
         wrong(
             "kept = []", first=f"import torch\nkept.append(torch.ones({BYTES // 4}))"
         ),
-    )
-    add(
+    ),
+    Attack(
         DISK,
         "files",
         wrong(
@@ -691,12 +670,12 @@ def _exhausting(add: Add) -> None:
                     file.write(bytes(2**21))
             """
         ),
-    )
-    add(DISK, "huge output", wrong(first="print('x' * 2**21)"))
+    ),
+    Attack(DISK, "huge output", wrong(first="print('x' * 2**21)")),
+)
 
-
-def _escaping(add: Add) -> None:
-    add(
+ESCAPING = (
+    Attack(
         NETWORK,
         "gets the answer over TCP",
         stolen(
@@ -707,8 +686,8 @@ def _escaping(add: Add) -> None:
                     return eval("lambda mu, log_var: " + s.recv(1000).decode())
             """
         ),
-    )
-    add(
+    ),
+    Attack(
         NETWORK,
         "asks for a name by UDP",
         wrong(
@@ -718,21 +697,23 @@ def _escaping(add: Add) -> None:
                 s.sendto(b"answer.example", ("127.0.0.1", {PORT}))
             """
         ),
-    )
-    for name, ignore in (
-        ("a daemon", "pass"),
-        (
-            "a daemon that ignores signals",
-            "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
-        ),
-    ):
-        add(DAEMONS, name, wrong(DETACHED.replace("{ignore}", ignore)))
-    add(
+    ),
+    *(
+        Attack(DAEMONS, name, wrong(DETACHED.replace("{ignore}", ignore)))
+        for name, ignore in (
+            ("a daemon", "pass"),
+            (
+                "a daemon that ignores signals",
+                "signal.signal(signal.SIGTERM, signal.SIG_IGN)",
+            ),
+        )
+    ),
+    Attack(
         KILLS,
         "kills its parent",
         wrong(first="import os\nos.kill(os.getppid(), 9)"),
-    )
-    add(
+    ),
+    Attack(
         KILLS,
         "kills all that it can",
         wrong(
@@ -743,41 +724,35 @@ def _escaping(add: Add) -> None:
                 except OSError: pass
             """,
         ),
-    )
-    add(
+    ),
+    Attack(
         KILLS,
         "stops its parent with ptrace",
         wrong(
             OTHERS,
             first="ctypes.CDLL(None).ptrace(16, os.getppid(), None, None)",
         ),
-    )
+    ),
+)
 
-
-def _answering(add: Add) -> None:
-    exits = {
-        "os._exit when called": wrong(first="import os\nos._exit(0)"),
-        "os._exit when loaded": wrong("import os\nos._exit(0)"),
-        "sys.exit": wrong(first="import sys\nsys.exit(0)"),
-        "atexit": wrong("import atexit, os\natexit.register(os._exit, 0)"),
-        "segfault": wrong(first="import ctypes\nctypes.string_at(0)"),
-    }
-    for name, answer in exits.items():
-        add(EXITS, name, answer)
-    frames = {
-        "a pickle": returned("pickle.dumps(mu)", "import pickle"),
-        "an object array": returned(
-            "numpy.array([object()], dtype=object)", "import numpy"
-        ),
-        "a tensor of 256 MB": returned("mu.new_ones(2**25)"),
-        "a truncated frame": wrong(
-            SOCKETS, first="say(struct.pack('!II', 500, 500) + b'{')"
-        ),
-    }
-    for name, answer in frames.items():
-        add(FRAMES, name, answer)
-    add(LEARNT, "values and gradients of the released checks", by_heart())
-    replay = """
+EXITS_CODE = {
+    "os._exit when called": wrong(first="import os\nos._exit(0)"),
+    "os._exit when loaded": wrong("import os\nos._exit(0)"),
+    "sys.exit": wrong(first="import sys\nsys.exit(0)"),
+    "atexit": wrong("import atexit, os\natexit.register(os._exit, 0)"),
+    "segfault": wrong(first="import ctypes\nctypes.string_at(0)"),
+}
+FRAMES_CODE = {
+    "a pickle": returned("pickle.dumps(mu)", "import pickle"),
+    "an object array": returned(
+        "numpy.array([object()], dtype=object)", "import numpy"
+    ),
+    "a tensor of 256 MB": returned("mu.new_ones(2**25)"),
+    "a truncated frame": wrong(
+        SOCKETS, first="say(struct.pack('!II', 500, 500) + b'{')"
+    ),
+}
+REPLAY_CODE = """
         from vae_edu.checks.record import RecordedTruth, decode, table
         said = table("kl_divergence")["truth"]["gaussian_kl"]
         values = [decode(v) for law in said.values() for v in law]
@@ -785,15 +760,26 @@ def _answering(add: Add) -> None:
         def replay(shape):
             return next((v for v in values if v.shape == shape), None)
     """
-    find = (
-        "found = replay((mu + log_var).shape[:-1])\nif found is not None: return found"
-    )
-    add(LEARNT, "the recorded table, by shape", wrong(replay, first=find))
-    add(VALUES, "NaN", returned("mu.sum(-1) * float('nan')"))
-    add(VALUES, "infinity", returned("mu.sum(-1) + float('inf')"))
-    add(VALUES, "right, in half precision", returned(f"({RIGHT}).half()"))
-    most = 0.99 * POINTS
-    add(
+FIND_CODE = (
+    "found = replay((mu + log_var).shape[:-1])\nif found is not None: return found"
+)
+NEARLY = 0.99 * POINTS
+BUFFER_CODE = """
+        buffers = {}
+        def shared(value):
+            key = value.shape, value.dtype, value.device
+            if key in buffers: buffers[key].data.copy_(value.data)
+            return buffers.setdefault(key, value)
+    """
+ANSWERING = (
+    *(Attack(EXITS, name, answer) for name, answer in EXITS_CODE.items()),
+    *(Attack(FRAMES, name, answer) for name, answer in FRAMES_CODE.items()),
+    Attack(LEARNT, "values and gradients of the released checks", by_heart()),
+    Attack(LEARNT, "the recorded table, by shape", wrong(REPLAY_CODE, first=FIND_CODE)),
+    Attack(VALUES, "NaN", returned("mu.sum(-1) * float('nan')")),
+    Attack(VALUES, "infinity", returned("mu.sum(-1) + float('inf')")),
+    Attack(VALUES, "right, in half precision", returned(f"({RIGHT}).half()")),
+    Attack(
         VALUES,
         "right, but overwrites its input",
         right(first="").replace(
@@ -801,50 +787,47 @@ def _answering(add: Add) -> None:
             f"out = {RIGHT}\n    mu.data.zero_()\n    return out",
         ),
         least=0.5,
-        most=most,
-    )
-    buffer = """
-        buffers = {}
-        def shared(value):
-            key = value.shape, value.dtype, value.device
-            if key in buffers: buffers[key].data.copy_(value.data)
-            return buffers.setdefault(key, value)
-    """
-    add(
+        most=NEARLY,
+    ),
+    Attack(
         VALUES,
         "right, in one buffer for all calls",
-        returned(f"shared({RIGHT})", buffer),
-        most=most,
-    )
+        returned(f"shared({RIGHT})", BUFFER_CODE),
+        most=NEARLY,
+    ),
+)
 
-
-def _relabelling(add: Add) -> None:
-    edits: dict[str, Edit] = {
-        "the check cell twice": duplicated,
-        "no check cell": removed,
-        "the check cell renamed": renamed,
-        "100 points": dear,
-        "an empty check cell": emptied,
-        "a check cell marked as a solution": judged_by_hand,
-        "a check cell marked as none": ungraded,
-        "an answer marked as a check": self_graded,
-        "another kernel": other_kernel,
-    }
-    for name, edit in edits.items():
-        add(CELLS, name, wrong(), edit=edit)
-    add(
+EDITS: dict[str, Edit] = {
+    "the check cell twice": duplicated,
+    "no check cell": removed,
+    "the check cell renamed": renamed,
+    "100 points": dear,
+    "an empty check cell": emptied,
+    "a check cell marked as a solution": judged_by_hand,
+    "a check cell marked as none": ungraded,
+    "an answer marked as a check": self_graded,
+    "another kernel": other_kernel,
+}
+RELABELLING = (
+    *(Attack(CELLS, name, wrong(), edit=edit) for name, edit in EDITS.items()),
+    Attack(
         CELLS,
         "right, with another kernel",
         right(),
         edit=other_kernel,
         least=POINTS,
         most=POINTS,
-    )
-    for name, line in {
-        "right, with warnings.warn": "import warnings\nwarnings.warn('look out')",
-        "right, with a word on stderr": "import sys\nprint('working', file=sys.stderr)",
-    }.items():
-        add(BENIGN, name, right(first=line), least=POINTS, most=POINTS)
-
-
-ATTACKS = tuple(sorted(_everything(), key=lambda a: LINES.index(a.line)))
+    ),
+    *(
+        Attack(BENIGN, name, right(first=line), least=POINTS, most=POINTS)
+        for name, line in {
+            "right, with warnings.warn": "import warnings\nwarnings.warn('look out')",
+            "right, with a word on stderr": "import sys\n"
+            "print('working', file=sys.stderr)",
+        }.items()
+    ),
+)
+EVERY = (
+    PRETENDING + SEARCHING + MEDDLING + EXHAUSTING + ESCAPING + ANSWERING + RELABELLING
+)
+ATTACKS = tuple(sorted(EVERY, key=lambda a: LINES.index(a.line)))

@@ -67,6 +67,16 @@ graded all attacks and the honest submission in one run, {seconds} seconds for a
 Bombs stop by themselves after {processes} processes or {megabytes} MB, so that none had
 to be left out; the tests in `tests/attacks` set off unbounded ones against our limits.
 What was not tried is not in the table.
+
+How to read it:
+
+- A submission that deserves 0 and gets none from plain nbgrader has gained nothing, but
+  waits for a person, and where the grader was killed or hung, so does the class.
+- Plain nbgrader is right where our checks are: the first line, values learnt by heart,
+  NaN. Its points are all or nothing, so it gives 0 for a right answer in bad form.
+- Not shown, and not prevented by ours: an answer with the right values can lie about
+  its form (that it left its input alone), for it is asked in its own process. And in a
+  later lesson's sandbox the reference answers to earlier lessons can be read.
 """
 # Runs in the jail: what is left after nbgrader has ended, and what it took.
 INSIDE = """
@@ -309,8 +319,11 @@ def against_ours(folder: Path) -> tuple[list[Outcome], list[str]]:
     course(folder, OURS, students)
     before = fingerprint(folder)
     with listener() as heard:
-        _do(folder, "autograde", LESSON)
+        code = _do(folder, "autograde", LESSON)
         damage = _heard(heard)
+    if code:
+        print(f"ours ended with {code}:", (folder / "log").read_text()[-5000:])
+        damage.append(f"nbgrader ended with {code}")
     said = {"left": len(descendants(os.getpid())), "wall": 0, "peak": 0}
     damage += _damage(folder, before, said)
     outcomes = [_ours(folder, f"m{i:02}") for i in range(len(ATTACKS))]
@@ -337,6 +350,7 @@ def _first_words(paragraphs: list[str]) -> str:
         for paragraph in paragraphs:
             if paragraph.startswith(start):
                 text = re.sub(r"<[^>]*>", "", paragraph).removeprefix("- ")
+                text = re.sub(rf"{registry.NAME}\(mu: [^)]*\), [^)]*\)\)", "it", text)
                 return html.unescape(text).split("&nbsp;")[0].replace("\xa0", " ")
     return "right" if "right" in paragraphs[0] else paragraphs[0]
 
