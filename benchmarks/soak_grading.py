@@ -135,16 +135,16 @@ def count_grades(course: Path, lesson: str) -> int:
 def sample(pid: int, seconds: float, grades: int) -> Sample:
     """Look at a process and at those below it."""
     family = descendants(pid)
-    below = sum(map(resident, family))
+    below = sum(memory(p, "Pss") for p in family)
     files = len(os.listdir(f"/proc/{pid}/fd"))
-    return Sample(seconds, grades, resident(pid), below, files, len(family))
+    return Sample(seconds, grades, memory(pid, "Anonymous"), below, files, len(family))
 
 
-def resident(pid: int) -> float:
-    """A process's own memory in megabytes; of what it shares, its share."""
+def memory(pid: int, kind: str) -> float:
+    """Megabytes: "Anonymous", all but files; "Pss", files too, by its share of them."""
     with suppress(OSError, StopIteration):
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        return int(next(x for x in lines if x.startswith("Pss:")).split()[1]) / 1024
+        return int(next(x for x in lines if x.startswith(f"{kind}:")).split()[1]) / 1024
     return 0.0
 
 

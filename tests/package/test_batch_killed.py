@@ -72,14 +72,15 @@ def left():
     control(SET_SUBREAPER, 0, 0, 0, 0)
 
 
-def start(course):
+def start(course, **more):
     command = [sys.executable, "-m", "vae_edu.cli", "grade", LESSON, "--jobs", "2"]
     return subprocess.Popen(
         [*command, "--course", str(course)],
         env={**os.environ, "TMPDIR": str(course / "tmp")},
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
         text=True,
+        **more,
     )
 
 
@@ -128,6 +129,18 @@ def test_a_worker_that_is_killed_is_replaced(course, left):
     assert run.returncode == 0, said
     assert f"{COUNT} graded" in said
     assert len(kept(course)) == COUNT
+    assert left() == []
+
+
+def test_control_c_stops_in_a_line_and_the_same_command_goes_on(course, left):
+    run = start(course, start_new_session=True)
+    until_grades(course, 1, run)
+    os.killpg(run.pid, signal.SIGINT)
+    said, _ = run.communicate(timeout=240)
+    assert run.returncode == 130
+    assert said.splitlines()[-1].startswith("Stopped. Grades are kept")
+    assert "Traceback" not in said
+    assert 0 < len(kept(course)) < COUNT
     assert left() == []
 
 

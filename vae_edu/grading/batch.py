@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,7 +23,7 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     wait,
 )
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ from vae_edu.grading.store import Store
 from vae_edu.grading.summary import Outcome, conclude
 
 AHEAD = 4  # tasks a job that wait in the executor: memory stays flat
+STOPPED = 130  # as a shell says it of Ctrl-C
 DIED = "not graded: the grading process died twice"
 
 
@@ -189,21 +191,33 @@ def _until_broken(
 ) -> Iterator[Outcome]:
     """Outcomes of what is waiting, until a process dies with what is then `lost`."""
     running: dict[Future[Outcome], Task] = {}
-    while (waiting or running) and not lost:
-        try:
-            while waiting and len(running) < ahead:
-                future = executor.submit(grade_task, waiting[-1])
-                running[future] = waiting.pop()
-        except BrokenExecutor:  # what is running will tell
-            if not running:
-                return
-        for future in wait(running, return_when=FIRST_COMPLETED).done:
-            task = running.pop(future)
-            if (outcome := _result(future)) is None:
-                lost.append(task)
-            else:
-                yield outcome
+    with _given_up_together(running):
+        while (waiting or running) and not lost:
+            try:
+                while waiting and len(running) < ahead:
+                    future = executor.submit(grade_task, waiting[-1])
+                    running[future] = waiting.pop()
+            except BrokenExecutor:  # what is running will tell
+                if not running:
+                    return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                task = running.pop(future)
+                if (outcome := _result(future)) is None:
+                    lost.append(task)
+                else:
+                    yield outcome
     lost += running.values()
+
+
+@contextmanager
+def _given_up_together(running: Iterable[Future[Outcome]]) -> Iterator[None]:
+    """At Ctrl-C, what has not begun is not waited for."""
+    try:
+        yield
+    except BaseException:
+        for future in running:
+            future.cancel()
+        raise
 
 
 def _result(future: Future[Outcome]) -> Outcome | None:
@@ -230,6 +244,7 @@ class Here(Executor):
 def _begin_worker() -> None:
     """A worker ends with the run, even where that is killed."""
     os.environ["OMP_NUM_THREADS"] = "1"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the run's to handle
     if sys.platform.startswith("linux"):
         sandbox.die_with_parent()
     run = multiprocessing.parent_process()
@@ -294,18 +309,11 @@ def command(
 ) -> int:
     """Grade a lesson's submissions, show progress, print a summary; the exit status.
 
-    0 where every submission has a grade, 1 where one has none.
+    0 where every submission has a grade, 1 where one has none, 130 at Ctrl-C.
     """
     _refuse(jobs, seconds, policy if scheduler is None else sandbox.OFF)
     topic = catalogue.topic_of(lesson)
-    found = submitted(course, topic)
-    if not found:
-        where = f"submitted/*/{catalogue.folder_of(topic)}"
-        raise CourseError(
-            f"There is no submission {where} in {course}. Collect them first "
-            "(nbgrader collect, nbgrader zip_collect), or name a folder with --from."
-        )
-    found = of_shard(chosen(found, students), shard)
+    found = of_shard(chosen(_handed_in(course, topic), students), shard)
     jobs = jobs or os.cpu_count() or 1
     tasks = [
         Task(s, str(p), topic, str(course), policy, seconds, again) for s, p in found
@@ -314,7 +322,23 @@ def command(
     shown = tqdm(
         _all(tasks, jobs, scheduler), "grading", len(tasks), unit=" submission"
     )
-    return conclude(course, topic, [*shown], shard=shard, some=bool(students))
+    try:
+        return conclude(course, topic, [*shown], shard=shard, some=bool(students))
+    except KeyboardInterrupt:
+        print("\nStopped. Grades are kept: the same command goes on from here.")
+        return STOPPED
+
+
+def _handed_in(course: Path, topic: str) -> list[tuple[str, Path]]:
+    """As `submitted`; a CourseError where there is nothing."""
+    found = submitted(course, topic)
+    if not found:
+        where = f"submitted/*/{catalogue.folder_of(topic)}"
+        raise CourseError(
+            f"There is no submission {where} in {course}. Collect them first "
+            "(nbgrader collect, nbgrader zip_collect), or name a folder with --from."
+        )
+    return found
 
 
 def _refuse(jobs: int | None, seconds: float, policy: str) -> None:
