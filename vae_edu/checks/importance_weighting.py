@@ -28,7 +28,7 @@ def weighing(
     return (
         draw.bits(batch, inputs),
         draw.normal(num_samples, batch, inputs, scale=2.0),
-        mu + (0.5 * log_var).exp() * eps,
+        torch.addcmul(mu, torch.exp(log_var / 2), eps),
         mu,
         log_var,
     )
