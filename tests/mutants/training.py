@@ -385,9 +385,9 @@ def _numbers(terms):
     return tuple(t.item() for t in terms)
 
 
-def _stepped(optimizer, loss):
+def _stepped(optimizer, lowered):
     optimizer.zero_grad()
-    loss.backward()
+    lowered.backward()
     optimizer.step()
 
 

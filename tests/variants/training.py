@@ -166,7 +166,7 @@ def _(model, optimizer, x, eps, beta=1.0):
     for p, grad in zip(own, grads, strict=True):
         p.grad = grad
     optimizer.step()
-    return float(loss), float(reconstruction), float(kl)
+    return float(loss.data), float(reconstruction.data), float(kl.data)
 
 
 @variant("train_step", "the model clears; torch.distributions; cleared again after")
@@ -245,18 +245,16 @@ def _(model, x, eps):
 
 @variant("evaluate", "shuffled indices, two sums")
 def _(model, x, eps):
-    before = torch.is_grad_enabled()
     was = model.training
-    torch.set_grad_enabled(False)
     model.eval()
     reconstruction = kl = 0.0
     for chosen in torch.randperm(len(x)).split(64):
-        logits, mu, log_var, _z = model(x[chosen], eps[chosen])
-        _ignored, r, k = _loss(x[chosen], logits, mu, log_var)
+        with torch.set_grad_enabled(False):
+            logits, mu, log_var, _z = model(x[chosen], eps[chosen])
+            _ignored, r, k = _loss(x[chosen], logits, mu, log_var)
         reconstruction += float(r) * len(chosen)
         kl += float(k) * len(chosen)
     model.train(was)
-    torch.set_grad_enabled(before)
     n = len(x)
     return Numbers((reconstruction + kl) / n, reconstruction / n, kl / n)
 
@@ -298,7 +296,7 @@ def _(model: Any, x: Tensor, eps: Tensor) -> tuple[float, ...]:
     training = model.training
     model.eval()
     parts = -(-len(x) // 256)
-    result = torch.zeros(3, dtype=torch.float64)
+    result = torch.zeros(3).double()
     with torch.no_grad():
         for a, b in zip(x.chunk(parts), eps.chunk(parts), strict=True):
             terms = torch.tensor(
