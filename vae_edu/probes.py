@@ -147,7 +147,7 @@ class _Model(nn.Module):
             raise RuntimeError("x, eps and the model should be on the same device")
         h = torch.tanh(self._shaken(x @ w["encoder"] + w["encoder_bias"]))
         mu, log_var = h @ w["mu"], h @ w["log_var"]
-        z = torch.addcmul(mu, torch.exp(log_var / 2), eps)
+        z = torch.addcmul(mu, (log_var / 2).exp(), eps)
         logits = torch.tanh(z @ w["decoder"]) @ w["logits"] + w["logits_bias"]
         self.tracked += int(logits.requires_grad or mu.requires_grad)
         return logits, mu, log_var, z

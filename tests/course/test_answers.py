@@ -84,6 +84,26 @@ CONTRACT: dict[str, dict[str, str | dict[str, str]]] = {
         "effective_beta": "num_pixels num_latents",
         "bits_per_dim": "nll num_dims",
     },
+    "building_the_vae": {
+        "Encoder": {"": "input_dim hidden_dim latent_dim", "forward": "x"},
+        "Decoder": {"": "latent_dim hidden_dim input_dim", "forward": "z"},
+        "VAE": {
+            "": "input_dim hidden_dim latent_dim",
+            "forward": "x eps",
+            "sample": "z",
+        },
+        "negative_elbo": "x logits mu log_var beta",
+    },
+    "training": {
+        "train_step": "model optimizer x eps beta",
+        "evaluate": "model x eps",
+        "kl_warmup": "step warmup_steps",
+    },
+    "importance_weighting": {
+        "log_importance_weights": "x logits z mu log_var",
+        "iwae_bound": "log_weights",
+        "effective_sample_size": "log_weights",
+    },
 }
 
 

@@ -28,7 +28,7 @@ def weighing(
     return (
         draw.bits(batch, inputs),
         draw.normal(num_samples, batch, inputs, scale=2.0),
-        torch.addcmul(mu, torch.exp(log_var / 2), eps),
+        torch.addcmul(mu, (log_var / 2).exp(), eps),
         mu,
         log_var,
     )
