@@ -25,7 +25,9 @@ __all__ = [
     "build",
     "burda_one_layer",
     "burda_two_layers",
+    "latent_dim_of",
     "log_importance_weights",
+    "log_ratio",
     "mlp_400_20",
     "set_output_bias",
 ]
@@ -62,10 +64,10 @@ def log_importance_weights(
     x: (batch, input); logits: (k, batch, input); z: (k, batch, latent); mu, log_var:
     (batch, latent)  ->  (k, batch). Without k it is (batch,).
     """
-    return bernoulli_log_prob(x, logits) + _log_ratio(z, mu, log_var)
+    return bernoulli_log_prob(x, logits) + log_ratio(z, mu, log_var)
 
 
-def _log_ratio(z: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
+def log_ratio(z: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
     """Return log N(z; 0, I) − log N(z; mu, exp log_var), summed over dimensions."""
     scaled = (z - mu).square() * (-log_var).exp()
     return 0.5 * (scaled + log_var - z.square()).sum(-1)
@@ -205,7 +207,7 @@ class OneLayerVAE(nn.Module):
         """
         mu, log_var = code
         z = mu + (0.5 * log_var).exp() * eps
-        return self.decoder.hidden(z), _log_ratio(z, mu, log_var)
+        return self.decoder.hidden(z), log_ratio(z, mu, log_var)
 
 
 # --- two stochastic layers --------------------------------------------------------
@@ -299,11 +301,11 @@ class TwoLayerVAE(nn.Module):
         mu, log_var = (part[..., : self.latent_dims[0]] for part in code)
         h1, h2, mu_2, log_var_2 = self._codes(mu, log_var, eps)
         ratio = self._layer_ratio(h1, h2, (mu, log_var))
-        return self.decoder.hidden(h1), ratio + _log_ratio(h2, mu_2, log_var_2)
+        return self.decoder.hidden(h1), ratio + log_ratio(h2, mu_2, log_var_2)
 
     def _layer_ratio(self, h1: Tensor, h2: Tensor, q: tuple[Tensor, Tensor]) -> Tensor:
         """Return log p(h1|h2) − log q(h1|x), summed over dimensions."""
-        return _log_ratio(h1, *q) - _log_ratio(h1, *self.decoder_2(h2))
+        return log_ratio(h1, *q) - log_ratio(h1, *self.decoder_2(h2))
 
     def dreg_log_weights(
         self, x: Tensor, eps: Tensor
@@ -322,7 +324,7 @@ class TwoLayerVAE(nn.Module):
         q_2 = torch.func.functional_call(self.encoder_2, frozen, (h1,))
         ratio = self._layer_ratio(h1, h2, (mu.detach(), log_var.detach()))
         log_prob = bernoulli_log_prob(x, self.decoder(h1))
-        return log_prob + ratio + _log_ratio(h2, *q_2), (h1, h2)
+        return log_prob + ratio + log_ratio(h2, *q_2), (h1, h2)
 
 
 # --- the papers' settings ---------------------------------------------------------
@@ -378,3 +380,24 @@ def set_output_bias(layer: nn.Linear, images: Tensor) -> None:
         )
     with torch.no_grad():
         layer.bias.copy_(torch.logit(mean.clamp(0.001, 0.999)))
+
+
+def latent_dim_of(model: nn.Module, input_dim: int) -> int:
+    """Return how many noise values an image takes: `model.latent_dim`, or found out.
+
+    Raises ModelError where the model does not take images of this size, or the size
+    cannot be found: pass latent_dim then.
+    """
+    declared = getattr(model, "latent_dim", None)
+    if isinstance(declared, int):
+        return declared
+    like = next(model.parameters(), torch.empty(0))
+    try:
+        with torch.no_grad():
+            mu = model(like.new_zeros(1, input_dim), like.new_zeros(1, 1))[1]
+    except Exception as error:
+        raise ModelError(
+            f"the model does not take images of {input_dim} pixels as model(x, eps) "
+            f"({error}). Remedy: check input_dim, or pass latent_dim=... yourself."
+        ) from error
+    return int(mu.shape[-1])

@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from vae_edu import data
 from vae_edu.errors import CourseError
-from vae_edu.models import log_importance_weights
+from vae_edu.models import latent_dim_of, log_importance_weights
 
 __all__ = [
     "EpochRow",
@@ -35,7 +35,6 @@ __all__ = [
     "TrainError",
     "draw_binary",
     "expect_images",
-    "latent_dim_of",
     "learning_rate_at",
     "negative_elbo",
     "pick_device",
@@ -149,27 +148,6 @@ def pick_device(name: str = "auto") -> torch.device:
     raise TrainError(
         f'the device "{name}" is not here. Remedy: one of these: {present}, or "auto".'
     )
-
-
-def latent_dim_of(model: nn.Module, input_dim: int) -> int:
-    """Return how many noise values an image takes: `model.latent_dim`, or found out.
-
-    Raises TrainError where the model does not take images of this size, or the size
-    cannot be found: pass latent_dim then.
-    """
-    declared = getattr(model, "latent_dim", None)
-    if isinstance(declared, int):
-        return declared
-    like = next(model.parameters(), torch.empty(0))
-    try:
-        with torch.no_grad():
-            mu = model(like.new_zeros(1, input_dim), like.new_zeros(1, 1))[1]
-    except Exception as error:
-        raise TrainError(
-            f"the model does not take images of {input_dim} pixels as model(x, eps) "
-            f"({error}). Remedy: check input_dim, or pass latent_dim=... yourself."
-        ) from error
-    return int(mu.shape[-1])
 
 
 def draw_binary(images: Tensor, generator: Generator) -> Tensor:
