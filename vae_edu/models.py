@@ -188,9 +188,14 @@ class OneLayerVAE(nn.Module):
         mu, log_var = self.encoder(x)
         return mu, log_var
 
+    def decode(self, z: Tensor) -> Tensor:
+        """Return the logits of pixels; z: (..., latent) -> (..., input)."""
+        logits: Tensor = self.decoder(z)
+        return logits
+
     def sample(self, z: Tensor) -> Tensor:
         """Return the probabilities of pixels; z: (..., latent) -> (..., input)."""
-        return torch.sigmoid(self.decoder(z))
+        return torch.sigmoid(self.decode(z))
 
     @property
     def output_layer(self) -> tuple[Tensor, Tensor]:
@@ -274,6 +279,11 @@ class TwoLayerVAE(nn.Module):
         mu, log_var = self.encoder(x)
         mu_2, log_var_2 = self.encoder_2(mu)
         return torch.cat([mu, mu_2], -1), torch.cat([log_var, log_var_2], -1)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return the logits of pixels, of the first layer's part of z."""
+        logits: Tensor = self.decoder(z[..., : self.latent_dims[0]])
+        return logits
 
     def sample(self, z: Tensor) -> Tensor:
         """Return the probabilities of pixels; z: (..., latent), N(0, I) both layers."""

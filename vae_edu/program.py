@@ -291,8 +291,7 @@ class Program:
         """Return (logits, mu, log_var, z); eps: (batch, latent) or with k before it."""
         mu, log_var = self.encode(x)
         z = mu + (0.5 * log_var).exp() * eps
-        logits = self.decode(z if z.ndim == 3 else z.unsqueeze(0))
-        return logits if z.ndim == 3 else logits.squeeze(0), mu, log_var, z
+        return self.decode(z), mu, log_var, z
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mu and log_var, (batch, latent) each."""
@@ -300,22 +299,22 @@ class Program:
         return mu, log_var
 
     def decode(self, z: Tensor) -> Tensor:
-        """Return logits (k, batch, input) of codes z (k, batch, latent)."""
+        """Return the logits of pixels; z: (..., latent) -> (..., input)."""
         return self._from_codes(self.outputs[0], z)
 
     def _from_codes(self, wanted: int, z: Tensor) -> Tensor:
-        """Compute a value from z (k, batch, latent), each code by itself."""
+        """Compute a value from z (..., latent), each code by itself."""
 
         def one(code: Tensor) -> Tensor:
             given = {self.outputs[3]: code.view(1, 1, -1)}
             return self._run([wanted], given, (1, 1))[0].view(-1)
 
-        each: Tensor = torch.func.vmap(one)(z.flatten(0, 1))
-        return each.view(*z.shape[:2], -1)
+        each: Tensor = torch.func.vmap(one)(z.reshape(-1, z.shape[-1]))
+        return each.view(*z.shape[:-1], -1)
 
     def sample(self, z: Tensor) -> Tensor:
-        """Return the probabilities of pixels; z: (n, latent) -> (n, input)."""
-        return torch.sigmoid(self.decode(z.unsqueeze(0)).squeeze(0))
+        """Return the probabilities of pixels; z: (..., latent) -> (..., input)."""
+        return torch.sigmoid(self.decode(z))
 
     def _run(
         self,
