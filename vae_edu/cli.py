@@ -340,8 +340,8 @@ def _reproduce(verbs: Verbs) -> None:
 
 
 VERBS: tuple[Register, ...] = (
-    *(_data, _doctor, _progress, _train, _evaluate, _reproduce, _judge, _build),
-    *(),
+    *(_data, _doctor, _progress, _train, _evaluate, _reproduce),
+    *(_judge, _release, _grade, _similar, _gradescope, _demo, _build),
 )
 
 
