@@ -332,8 +332,13 @@ def _reproduce(verbs: Verbs) -> None:
     def run(args: argparse.Namespace) -> int:
         from vae_edu import reproduce
 
-        setting = "paper" if args.paper else "fast"
-        plan = reproduce.Plan(args.row, setting, args.seeds, args.budget, args.device)
+        plan = reproduce.Plan(
+            rows=args.row,
+            setting="paper" if args.paper else "fast",
+            seeds=args.seeds,
+            budget=args.budget,
+            device=args.device,
+        )
         return reproduce.command(plan, args.to)
 
     parser.set_defaults(run=run)

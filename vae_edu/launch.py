@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import Generator, nn
 
 from vae_edu import data, models, paths, runs
@@ -29,8 +30,8 @@ Chosen = tuple[nn.Module, Callable[..., Any]]
 class Request:
     """What to train, and how far to evaluate it.
 
-    model: "own" (the learner's VAE and loss), or a given one. hidden_dim and latent_dim:
-    of "own", "one_layer" and "mlp". test_images: the first so many; None for all.
+    model: "own" (the learner's VAE and loss), or a given one. hidden_dim, latent_dim:
+    of "own" and "mlp". test_images: the first so many; None for all.
     """
 
     name: str
@@ -87,7 +88,8 @@ def choose(request: Request, images: data.Dataset, config: TrainConfig) -> Chose
     """Return the model, its first weights drawn by the seed, and its loss."""
     input_dim, generator = images.train.shape[1], Generator().manual_seed(config.seed)
     if request.model == "own":
-        return own_model(input_dim, request.hidden_dim, request.latent_dim)
+        sizes = (input_dim, request.hidden_dim, request.latent_dim)
+        return own_model(*sizes, seed=config.seed)
     model: nn.Module
     if request.model == "two_layers":
         model = models.TwoLayerVAE(input_dim, generator=generator)
@@ -102,14 +104,19 @@ def choose(request: Request, images: data.Dataset, config: TrainConfig) -> Chose
     return model, negative_elbo
 
 
-def own_model(input_dim: int, hidden_dim: int, latent_dim: int) -> Chosen:
+def own_model(
+    input_dim: int, hidden_dim: int, latent_dim: int, *, seed: int = 0
+) -> Chosen:
     """Return the learner's own VAE and negative_elbo, of lesson 07, unchanged.
 
+    Its first weights come from torch's own generator, seeded for them alone.
     Raises CourseError where they are not written yet.
     """
     try:
         answers = import_module(OWN)
-        model = answers.VAE(input_dim, hidden_dim, latent_dim)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = answers.VAE(input_dim, hidden_dim, latent_dim)
     except (ImportError, NotImplementedError) as error:
         raise CourseError(
             "your own VAE is not there yet: lesson 07 builds it. Remedy: do lesson 07, "

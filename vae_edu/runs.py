@@ -42,16 +42,18 @@ from vae_edu.errors import CourseError
 from vae_edu.evaluate import Evaluation, binarized_test_set, checksum, evaluate
 from vae_edu.models import GIVEN, ModelError, build, latent_dim_of
 from vae_edu.program import Program, ProgramError
-from vae_edu.train import EpochRow, TrainConfig, pick_device
+from vae_edu.train import EpochRow, TrainConfig, device_name, pick_device
 
 __all__ = [
     "Run",
     "RunError",
+    "as_json",
     "expect_free",
     "is_run",
     "read",
     "verify",
     "write",
+    "write_file",
 ]
 
 FORMAT = 1
@@ -117,16 +119,19 @@ def write(
     expect_free(folder)
     weights = _weights_of(model)
     files = {
-        "config.json": _json(_config(model, images, config, evaluation, title)),
+        "config.json": as_json(
+            _config(model, images, config, evaluation, title)
+            | {"seconds": round(sum(row.seconds for row in rows), 2)}
+        ),
         "metrics.csv": _metrics(rows),
         "model.safetensors": tensor_bytes(weights),
-        "evaluation.json": _json(evaluation.numbers()),
+        "evaluation.json": as_json(evaluation.numbers()),
         "nll.safetensors": tensor_bytes({"nll": evaluation.per_image}),
     }
     pictures = draw(_runnable(model, images), images)
     files |= {f"{name}.png": picture.png for name, picture in pictures.items()}
     files["card.md"] = _card(files, evaluation, rows, pictures).encode("utf-8")
-    files[MANIFEST] = _json({"format": FORMAT, "files": _sums(files)})
+    files[MANIFEST] = as_json({"format": FORMAT, "files": _sums(files)})
     _write_folder(folder, files)
     return folder
 
@@ -165,6 +170,7 @@ def _config(
             "binarized_test": evaluation.test_set,
         },
         "versions": versions(),
+        "device": device_name(_device_of(model)),
     }
 
 
@@ -210,7 +216,8 @@ def _metrics(rows: Sequence[EpochRow]) -> bytes:
     return out.getvalue().encode("ascii")
 
 
-def _json(value: Any) -> bytes:
+def as_json(value: Any) -> bytes:
+    """Return a value as the files of a run have it."""
     return (json.dumps(value, indent=2) + "\n").encode("utf-8")
 
 
@@ -219,6 +226,23 @@ def _sums(files: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
         name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         for name, content in sorted(files.items())
     }
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file beside run folders, whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        raise RunError(
+            f"{path.name} cannot be written ({error.strerror or error}). Remedy: free "
+            "some space, and run the same command again."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -333,7 +357,8 @@ def _card(
         f"# {config['title']}",
         "",
         f"On {config['data']['name']}, seed {config['seed']}: {len(rows)} epochs in "
-        f"{seconds:.0f} s. All numbers in nats per image, lower is better.",
+        f"{seconds:.0f} s ({config['device']}). All numbers in nats per image, lower "
+        "is better.",
         "",
         *_table(found),
         "",

@@ -33,6 +33,7 @@ __all__ = [
     "EpochRow",
     "TrainConfig",
     "TrainError",
+    "device_name",
     "draw_binary",
     "expect_images",
     "learning_rate_at",
@@ -148,6 +149,15 @@ def pick_device(name: str = "auto") -> torch.device:
     raise TrainError(
         f'the device "{name}" is not here. Remedy: one of these: {present}, or "auto".'
     )
+
+
+def device_name(device: torch.device) -> str:
+    """Return what to call a device in a report, such as "CPU, 2 threads"."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "cpu":
+        return f"CPU, {torch.get_num_threads()} threads"
+    return device.type.upper()
 
 
 def draw_binary(images: Tensor, generator: Generator) -> Tensor:
