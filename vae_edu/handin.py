@@ -22,7 +22,10 @@ __all__ = ["BARS", "Criterion", "POINTS", "RunMark", "check_run", "mark"]
 WHOLE, REACHED, GOOD = 2, 2, 1
 POINTS = WHOLE + REACHED + GOOD
 # nats; see lesson 10 for what each scale of it reaches, over three seeds
-BARS: Mapping[str, tuple[float, float]] = {"mnist": (125.0, 110.0), "digits": (27.0, 24.0)}
+BARS: Mapping[str, tuple[float, float]] = {
+    "mnist": (125.0, 110.0),
+    "digits": (27.0, 24.0),
+}
 FEWEST_IMAGES, FEWEST_SAMPLES = 200, 1000
 SPOT = 20  # images recomputed
 
@@ -60,7 +63,9 @@ class RunMark:
     def _repr_html_(self) -> str:
         colour = "#D55E00" if self.problem else "#009E73"
         style = f"border-left:5px solid {colour};padding:.4em 1em;white-space:pre-wrap"
-        return f'<div class="vae-edu-check" style="{style}">{html.escape(str(self))}</div>'
+        return (
+            f'<div class="vae-edu-check" style="{style}">{html.escape(str(self))}</div>'
+        )
 
 
 def mark(

@@ -15,9 +15,9 @@
 # test set, the same number of samples, an error bar, and a folder from which anyone can compute your number again.
 
 # %% tags=["setup"]
-import math, os
+import math, os, torch
 from functools import cache
-import torch
+from torch import Tensor
 from vae_edu import check, check_run, data, evaluate, exercise, paths, reproduce, runs, train, viz
 from vae_edu.exercises.building_the_vae import VAE, negative_elbo
 from vae_edu.exercises.importance_weighting import iwae_bound, log_importance_weights
