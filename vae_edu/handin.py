@@ -21,7 +21,8 @@ __all__ = ["BARS", "Criterion", "POINTS", "RunMark", "check_run", "mark"]
 
 WHOLE, REACHED, GOOD = 2, 2, 1
 POINTS = WHOLE + REACHED + GOOD
-# nats; see lesson 10 for what each scale of it reaches, over three seeds
+# nats: lesson 10 in its seconds reached 104.2 to 105.4 and 23.2, over four and three
+# seeds; with two latents 155 to 158 and 24.5
 BARS: Mapping[str, tuple[float, float]] = {
     "mnist": (125.0, 110.0),
     "digits": (27.0, 24.0),
@@ -39,7 +40,7 @@ class Criterion:
     words: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunMark:
     """The outcome for a run folder; `problem` says why it is refused."""
 
@@ -59,6 +60,8 @@ class RunMark:
         marks = {True: "met", False: "not met"}
         lines += [f"  {marks[c.met]:<7}  {c.words}" for c in self.criteria]
         return "\n".join(lines)
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         colour = "#D55E00" if self.problem else "#009E73"

@@ -117,6 +117,9 @@ def _note(made: Grade) -> str:
     late = [e.name for e in made.exercises if "in time" in e.problem and not stopped]
     words += [f"out of time: {', '.join(late)}"] if late else []
     words += _undecided(made)
+    words += [
+        e.problem for e in made.exercises if e.name == run_folder.NAME and e.problem
+    ]
     unsafe = made.sandbox == sandbox.NONE
     return "; ".join([*words, *(["graded without a sandbox"] if unsafe else [])])
 
