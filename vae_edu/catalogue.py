@@ -29,6 +29,7 @@ TOPICS = (
     "building_the_vae",
     "training",
     "importance_weighting",
+    "full_mnist_run",
 )
 
 

@@ -241,8 +241,111 @@ def _similar(verbs: Verbs) -> None:
     parser.set_defaults(run=run)
 
 
+def _train(verbs: Verbs) -> None:
+    parser = verbs.add_parser("train", help="train a VAE and write its run folder")
+    parser.add_argument("name", help="of the run; the same name resumes it")
+    models = ("own", "mlp", "one_layer", "two_layers")
+    parser.add_argument(
+        "--model", choices=models, default="own", help="default: the VAE you wrote"
+    )
+    parser.add_argument("--hidden-dim", type=int, default=400, metavar="N")
+    parser.add_argument("--latent-dim", type=int, default=20, metavar="N")
+    parser.add_argument("--data", choices=("auto", "mnist", "digits"), default="auto")
+    parser.add_argument("--epochs", type=int, default=20, metavar="N")
+    parser.add_argument("--batch-size", type=int, default=256, metavar="N")
+    parser.add_argument("--learning-rate", type=float, default=2e-3, metavar="X")
+    parser.add_argument("--beta", type=float, default=1.0, metavar="X")
+    parser.add_argument("--objective", choices=("elbo", "iwae", "dreg"), default="elbo")
+    parser.add_argument("--num-samples", type=int, default=1, metavar="K")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto", help="cuda, mps, cpu or auto")
+    parser.add_argument("--test-samples", type=int, default=5000, metavar="K")
+    parser.add_argument("--test-images", type=int, metavar="N", help="default: all")
+    parser.add_argument("--log-dir", metavar="DIR", help="for TensorBoard")
+    parser.set_defaults(run=_run_train)
+
+
+def _run_train(args: argparse.Namespace) -> int:
+    from vae_edu import launch
+    from vae_edu.train import TrainConfig
+
+    request = launch.Request(
+        name=args.name,
+        model=args.model,
+        hidden_dim=args.hidden_dim,
+        latent_dim=args.latent_dim,
+        dataset=args.data,
+        test_images=args.test_images,
+        test_samples=args.test_samples,
+        log_dir=args.log_dir,
+    )
+    config = TrainConfig(
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        learning_rate=args.learning_rate,
+        beta=args.beta,
+        objective=args.objective,
+        num_samples=args.num_samples,
+        seed=args.seed,
+        device=args.device,
+    )
+    return launch.command(request, config)
+
+
+def _evaluate(verbs: Verbs) -> None:
+    parser = verbs.add_parser(
+        "evaluate", help="recompute a run's numbers from its weights"
+    )
+    parser.add_argument("folder", metavar="RUN", help="a run folder")
+    parser.add_argument(
+        "--spot", type=int, metavar="N", help="on N test images, drawn at random"
+    )
+    parser.add_argument("--device", default="auto", help="cuda, mps, cpu or auto")
+
+    def run(args: argparse.Namespace) -> int:
+        from vae_edu import runs
+
+        return runs.command(args.folder, args.spot, args.device)
+
+    parser.set_defaults(run=run)
+
+
+def _reproduce(verbs: Verbs) -> None:
+    parser = verbs.add_parser("reproduce", help="a published table, beside ours")
+    parser.add_argument("table", choices=("burda",), help="Burda et al. 2016, table 1")
+    parser.add_argument(
+        "--row", action="append", metavar="ROW", help="one or more; default: all"
+    )
+    setting = parser.add_mutually_exclusive_group()
+    setting.add_argument("--paper", action="store_true", help="3,280 epochs of 20s")
+    setting.add_argument("--fast", action="store_true", help="ours, the default")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N")
+    parser.add_argument(
+        "--budget",
+        type=int,
+        metavar="EPOCHS",
+        help="fewer epochs, and the card says so",
+    )
+    parser.add_argument("--device", default="auto", help="cuda, mps, cpu or auto")
+    parser.add_argument("--to", metavar="DIR", help="default: the folder of runs")
+
+    def run(args: argparse.Namespace) -> int:
+        from vae_edu import reproduce
+
+        plan = reproduce.Plan(
+            rows=args.row,
+            setting="paper" if args.paper else "fast",
+            seeds=args.seeds,
+            budget=args.budget,
+            device=args.device,
+        )
+        return reproduce.command(plan, args.to)
+
+    parser.set_defaults(run=run)
+
+
 VERBS: tuple[Register, ...] = (
-    *(_data, _doctor, _progress),
+    *(_data, _doctor, _progress, _train, _evaluate, _reproduce),
     *(_judge, _release, _grade, _similar, _gradescope, _demo, _build),
 )
 

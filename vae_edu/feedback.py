@@ -255,7 +255,7 @@ def check(answer: Any) -> None:
     feedback = judge(answer)
     if feedback.unfinished:
         raise _not_yet(feedback)
-    _show(feedback)
+    show(feedback)
     if not feedback.passed:
         raise CheckFailed(feedback.title())
 
@@ -267,7 +267,8 @@ def _not_yet(feedback: Feedback) -> NotImplementedError:
     return error
 
 
-def _show(feedback: Feedback) -> None:
+def show(feedback: object) -> None:
+    """Display in a notebook, print elsewhere."""
     try:
         from IPython import get_ipython
         from IPython.display import display

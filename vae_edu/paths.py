@@ -10,7 +10,7 @@ import os
 import tomllib
 from pathlib import Path
 
-__all__ = ["course_root", "data_dir", "work_dir"]
+__all__ = ["course_root", "data_dir", "runs_dir", "work_dir"]
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -44,6 +44,12 @@ def work_dir() -> Path:
     """Return the learner's own folder: VAE_EDU_WORK, else `work/` in the course."""
     named = os.environ.get("VAE_EDU_WORK")
     return _absolute(named) if named else course_root() / "work"
+
+
+def runs_dir() -> Path:
+    """Return the folder for run folders: VAE_EDU_RUNS, else `runs/` in the course."""
+    named = os.environ.get("VAE_EDU_RUNS")
+    return _absolute(named) if named else course_root() / "runs"
 
 
 def _absolute(name: str) -> Path:

@@ -192,6 +192,7 @@ NBVAL = (
 def environment(work: Path) -> dict[str, str]:
     root = str(course.course_root())
     own = {"VAE_EDU_WORK": str(work), "VAE_EDU_HOME": root, "PYTHONPATH": root}
+    own |= {"VAE_EDU_RUNS": str(work / "runs"), "VAE_EDU_SCALE": "seconds"}
     kept = {k: v for k, v in os.environ.items() if k != "PYTEST_ADDOPTS"}
     return {**kept, **own, "OMP_NUM_THREADS": "2"}
 

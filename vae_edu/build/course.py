@@ -121,7 +121,9 @@ def run(book: NotebookNode, *, before: str, allow_errors: bool = False) -> None:
     from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
     with learner_who_did(before) as work:
-        environment = {**os.environ, "VAE_EDU_WORK": str(work), "OMP_NUM_THREADS": "2"}
+        own = {"VAE_EDU_WORK": str(work), "VAE_EDU_RUNS": str(work / "runs")}
+        small = {"VAE_EDU_SCALE": "seconds", "OMP_NUM_THREADS": "2"}
+        environment = {**os.environ, **own, **small}
         client = NotebookClient(
             book,
             timeout=CELL_SECONDS,

@@ -19,6 +19,7 @@ from vae_edu.build.keep import built_id
 from vae_edu.build.source import definitions, solution_cell
 from vae_edu.catalogue import Exercise
 from vae_edu.errors import CourseError
+from vae_edu.handin import POINTS as RUN_POINTS
 
 CARD = re.compile(r"\{\{card:(\w+)\}\}")
 # nbgrader takes it out of the release, and puts it back to grade
@@ -71,6 +72,8 @@ def _cell(written: NotebookNode, known: Context) -> NotebookNode:
         return _exercise(rest, known)
     if kind == "check":
         return _check(rest, written.source, known)
+    if kind == "run":
+        return _run_check(rest, written.source, known)
     if written.cell_type == "markdown":
         return _markdown(written.source, known, rest if kind == "written" else "")
     cell = new_code_cell(written.source)
@@ -90,6 +93,13 @@ def _check(name: str, body: str, known: Context) -> NotebookNode:
     points = known.exercises[name].card.points
     cell = new_code_cell((body or f"check({name})") + HIDDEN.format(name=name))
     _grading(cell, known, f"test_{name}", grade=True, locked=True, points=points)
+    return cell
+
+
+def _run_check(name: str, body: str, known: Context) -> NotebookNode:
+    """A check of a run folder that is handed in beside the notebook."""
+    cell = new_code_cell(body)
+    _grading(cell, known, f"run_{name}", grade=True, locked=True, points=RUN_POINTS)
     return cell
 
 

@@ -32,7 +32,7 @@ from tqdm import tqdm
 
 from vae_edu import catalogue
 from vae_edu.errors import CourseError
-from vae_edu.grading import sandbox
+from vae_edu.grading import run_folder, sandbox
 from vae_edu.grading.answers import read_lesson, unopened
 from vae_edu.grading.grade import LAW_SECONDS, Grade, grade, warm_zygote
 from vae_edu.grading.store import Store
@@ -65,7 +65,9 @@ def grade_task(task: Task) -> Outcome:
         submission, topic = read_lesson(Path(task.path), task.topic)
         zygote = warm_zygote(task.policy)
         made = grade(zygote, submission, topic, store.seed, task.seconds)
-        store.put(store.key(submission), made)
+        folder = run_folder.beside(Path(task.path), topic)
+        made = run_folder.with_run(made, folder, store.seed)
+        store.put(store.key(submission, run_folder.digest(folder)), made)
         return _outcome(task, made)
     except CourseError as error:
         return Outcome(task.student, None, 0.0, f"not graded: {error}")
@@ -84,7 +86,8 @@ def known(task: Task) -> Outcome | None:
     if task.again:
         return None
     store = Store(Path(task.course), task.topic, task.policy)
-    found = store.get(store.key(submission))
+    folder = run_folder.beside(Path(task.path), task.topic)
+    found = store.get(store.key(submission, run_folder.digest(folder)))
     return None if found is None else _outcome(task, found, known=True)
 
 
@@ -111,6 +114,9 @@ def _note(made: Grade) -> str:
     late = [e.name for e in made.exercises if "in time" in e.problem and not stopped]
     words += [f"out of time: {', '.join(late)}"] if late else []
     words += _undecided(made)
+    words += [
+        e.problem for e in made.exercises if e.name == run_folder.NAME and e.problem
+    ]
     unsafe = made.sandbox == sandbox.NONE
     return "; ".join([*words, *(["graded without a sandbox"] if unsafe else [])])
 

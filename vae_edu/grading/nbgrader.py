@@ -23,7 +23,7 @@ from traitlets import Bool, Float
 
 from vae_edu import catalogue
 from vae_edu.errors import CourseError
-from vae_edu.grading import sandbox
+from vae_edu.grading import run_folder, sandbox
 from vae_edu.grading.answers import from_cells, unopened
 from vae_edu.grading.grade import LAW_SECONDS, ExerciseGrade, Grade, grade, warm_zygote
 from vae_edu.grading.plain import printable
@@ -43,8 +43,9 @@ class TrustedGrade(NbGraderPreprocessor):
         self, nb: NotebookNode, resources: ResourcesDict
     ) -> tuple[NotebookNode, ResourcesDict]:
         """Grade the notebook; every cell's output is ours, or empty."""
-        graded = self._grade(nb, resources["nbgrader"]["assignment"])
-        by_cell = {f"test_{e.name}": e for e in graded.exercises}
+        graded = self._grade(nb, resources["nbgrader"])
+        own = {run_folder.NAME: run_folder.CELL}
+        by_cell = {own.get(e.name, f"test_{e.name}"): e for e in graded.exercises}
         for cell in nb.cells:
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
@@ -52,16 +53,20 @@ class TrustedGrade(NbGraderPreprocessor):
                 _write(cell, by_cell.get(cell.metadata.nbgrader.get("grade_id")))
         return nb, resources
 
-    def _grade(self, nb: NotebookNode, assignment: str) -> Grade:
-        topic = catalogue.topic_of(assignment)
+    def _grade(self, nb: NotebookNode, given: dict[str, str]) -> Grade:
+        topic = catalogue.topic_of(given["assignment"])
         policy = sandbox.OFF if self.unsafe_no_sandbox else sandbox.REQUIRE
         store = Store(Path.cwd(), topic, policy)  # nbgrader runs in the course's root
         submission = from_cells(nb.cells, topic)
-        key = store.key(submission)
+        # nbgrader keeps what was handed in there, and runs in the course's root
+        place = Path("submitted", given["student"], given["assignment"], "notebook")
+        folder = run_folder.beside(place, topic)
+        key = store.key(submission, run_folder.digest(folder))
         if (found := store.get(key)) is not None:
             return found
         zygote = warm_zygote(policy)
         made = grade(zygote, submission, topic, store.seed, self.seconds)
+        made = run_folder.with_run(made, folder, store.seed)
         store.put(key, made)
         return made
 

@@ -53,10 +53,11 @@ class Store:
                 "Give write access to it, or another folder with --course."
             ) from None
 
-    def key(self, submission: Submission) -> str:
-        """A hash of all that decides a submission's grade."""
+    def key(self, submission: Submission, beside: str = "") -> str:
+        """A hash of all that decides a submission's grade; beside: of other files'."""
         parts = [self.topic, self.policy, self.seed, judges(), submission.problem]
         parts += [*submission.wanted, "", *submission.pieces]
+        parts += ["beside", beside] if beside else []
         text = json.dumps(parts).encode("utf-8", "surrogatepass")
         return hashlib.sha256(text).hexdigest()
 

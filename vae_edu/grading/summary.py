@@ -14,6 +14,7 @@ from statistics import fmean
 from vae_edu import catalogue
 from vae_edu.grading.plain import neutral, printable
 from vae_edu.grading.report import table
+from vae_edu.grading.run_folder import LESSONS, NAME
 from vae_edu.grading.store import FOLDER, write_whole
 
 TABLE = "summary.csv"
@@ -113,6 +114,7 @@ def as_csv(
 ) -> str:
     """Each submission, its points by exercise, its note; rows of others as before."""
     names = [e.name for e in catalogue.exercises_of(topic)]
+    names += [NAME] if topic in LESSONS else []
     head = ["student", "score", "max_score", *names, "note"]
     kept = before[1:] if before and [*before[0]] == head else ()
     rows = {row[0]: [*row] for row in kept if len(row) == len(head)}

@@ -1,0 +1,641 @@
+"""The run folder: a training run as it is handed in, and recomputed by who doubts it.
+
+    config.json          the model's form, the settings, versions, the data's checksums
+    metrics.csv          one row an epoch
+    model.safetensors    the weights, by name
+    evaluation.json      the numbers claimed; nll.safetensors: the same for each image
+    *.png, card.md       pictures, and all of it for a reader
+    run.json             the size and SHA-256 of every other file, written last
+
+A claimed number counts for nothing: `verify` computes each one again from the weights,
+on the same binarised test set. It never runs the code of who wrote the folder: a given
+network is built from its sizes, anyone else's from its program (see `program`).
+
+What belongs here: writing, reading and refusing run folders. What does not: training.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import math
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as read_tensors
+from safetensors.torch import save as tensor_bytes
+from torch import Generator, Tensor, nn
+
+from vae_edu import data, viz
+from vae_edu.errors import CourseError
+from vae_edu.evaluate import Evaluation, binarized_test_set, checksum, evaluate
+from vae_edu.models import GIVEN, ModelError, build, latent_dim_of
+from vae_edu.program import Program, ProgramError
+from vae_edu.train import EpochRow, TrainConfig, device_name, pick_device
+
+__all__ = [
+    "Run",
+    "RunError",
+    "as_json",
+    "expect_free",
+    "is_run",
+    "read",
+    "verify",
+    "write",
+    "write_file",
+]
+
+FORMAT = 1
+MANIFEST = "run.json"
+REQUIRED = (
+    *("config.json", "metrics.csv", "model.safetensors", "evaluation.json"),
+    *("nll.safetensors", "card.md"),
+)
+MOST_BYTES = 200_000_000  # of one file
+MOST_LAYERS = 16
+MOST_SAMPLES = 50_000
+SLACK = 0.01  # nats: float32 on another machine
+MOST_SLACK = 0.2  # nats: other noise, on another kind of device
+
+
+class RunError(CourseError):
+    """A run folder cannot be written, or what is there does not count as a run."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run folder as read: whole, but its numbers still to be recomputed."""
+
+    folder: Path
+    config: dict[str, Any]
+    claims: dict[str, Any]
+    weights: dict[str, Tensor]
+    per_image: Tensor
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+
+# --- writing ----------------------------------------------------------------------
+
+
+def expect_free(folder: Path) -> None:
+    """Raise RunError where something is in the way (ask before training)."""
+    if folder.exists() or folder.is_symlink():
+        raise RunError(
+            f"{folder.name} is there already, and a run is never overwritten. Remedy: "
+            "another name, or move the old folder away."
+        )
+
+
+def write(
+    folder: Path,
+    model: nn.Module,
+    images: data.Dataset,
+    config: TrainConfig,
+    rows: Sequence[EpochRow],
+    evaluation: Evaluation,
+    *,
+    title: str = "A variational autoencoder",
+) -> Path:
+    """Write a run folder; it is there whole, or not at all.
+
+    images: what `data.load` gave. Raises RunError where the folder exists or cannot be
+    written, and for weights that are not finite.
+    """
+    expect_free(folder)
+    weights = _weights_of(model)
+    files = {
+        "config.json": as_json(
+            _config(model, images, config, evaluation, title)
+            | {"seconds": round(sum(row.seconds for row in rows), 2)}
+        ),
+        "metrics.csv": _metrics(rows),
+        "model.safetensors": tensor_bytes(weights),
+        "evaluation.json": as_json(evaluation.numbers()),
+        "nll.safetensors": tensor_bytes({"nll": evaluation.per_image}),
+    }
+    pictures = draw(_runnable(model, images), images)
+    files |= {f"{name}.png": picture.png for name, picture in pictures.items()}
+    files["card.md"] = _card(files, evaluation, rows, pictures).encode("utf-8")
+    files[MANIFEST] = as_json({"format": FORMAT, "files": _sums(files)})
+    _write_folder(folder, files)
+    return folder
+
+
+def _weights_of(model: nn.Module) -> dict[str, Tensor]:
+    weights = {
+        name: value.detach().cpu().contiguous().clone()
+        for name, value in model.state_dict().items()
+    }
+    bad = _not_finite(weights)
+    if bad:
+        raise RunError(f"the weights {bad} are not finite: this is no trained model.")
+    return weights
+
+
+def _not_finite(weights: Mapping[str, Tensor]) -> str:
+    return ", ".join(k for k, v in weights.items() if not bool(v.isfinite().all()))
+
+
+def _config(
+    model: nn.Module,
+    images: data.Dataset,
+    config: TrainConfig,
+    evaluation: Evaluation,
+    title: str,
+) -> dict[str, Any]:
+    return {
+        "title": title,
+        "model": describe(model, images.train.shape[1]),
+        "train": asdict(config),
+        "seed": config.seed,
+        "data": {
+            "name": images.name,
+            "train": checksum(images.train),
+            "test": checksum(images.test),
+            "binarized_test": evaluation.test_set,
+        },
+        "versions": versions(),
+        "device": device_name(_device_of(model)),
+    }
+
+
+def describe(model: nn.Module, input_dim: int) -> dict[str, Any]:
+    """Return a model's form as plain data.
+
+    "given": one of `models`, by name and sizes. "program": anything whose steps the
+    table of `program` has. "code": anything else, which only its own classes can run.
+    """
+    for name, kind in GIVEN.items():
+        if type(model) is kind:
+            return {"form": "given", "name": name, "sizes": model.sizes}
+    latent_dim = latent_dim_of(model, input_dim)
+    try:
+        program = Program.trace(model, input_dim, latent_dim)
+        return {"form": "program", **program.to_json()}
+    except ProgramError as error:
+        return {
+            "form": "code",
+            "why": str(error),
+            "class": type(model).__name__,
+            "input_dim": input_dim,
+            "latent_dim": latent_dim,
+        }
+
+
+def versions() -> dict[str, str]:
+    """Return what the numbers may depend on, without any name of this machine."""
+    names = ("vae_edu", "torch", "numpy", "safetensors")
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for name in names:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def _metrics(rows: Sequence[EpochRow]) -> bytes:
+    out = io.StringIO()
+    names = list(EpochRow.__dataclass_fields__)
+    writer = csv.DictWriter(out, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return out.getvalue().encode("ascii")
+
+
+def as_json(value: Any) -> bytes:
+    """Return a value as the files of a run have it."""
+    return (json.dumps(value, indent=2) + "\n").encode("utf-8")
+
+
+def _sums(files: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        for name, content in sorted(files.items())
+    }
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file beside run folders, whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        raise RunError(
+            f"{path.name} cannot be written ({error.strerror or error}). Remedy: free "
+            "some space, and run the same command again."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write beside the folder's name, then rename: the manifest last, all on the disk.
+
+    What an interrupted process leaves has another name and no manifest.
+    """
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        partial.mkdir(parents=True)
+        for name, content in files.items():
+            with (partial / name).open("wb") as out:
+                out.write(content)
+                out.flush()
+                os.fsync(out.fileno())
+        partial.rename(folder)
+    except OSError as error:
+        raise RunError(
+            f"the run {folder.name} cannot be written ({error.strerror or error}); "
+            "nothing of it was kept. Remedy: free some space, and write it again."
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+# --- pictures and the card --------------------------------------------------------
+
+
+def _runnable(model: nn.Module, images: data.Dataset) -> Any:
+    """Return something with encode and decode, on the CPU, or None."""
+    if type(model) in GIVEN.values():
+        return model
+    input_dim = images.train.shape[1]
+    with contextlib.suppress(ProgramError):
+        return Program.trace(model, input_dim, latent_dim_of(model, input_dim))
+    return None
+
+
+def draw(model: Any, images: data.Dataset, seed: int = 0) -> dict[str, viz.Picture]:
+    """Return samples, reconstructions, interpolations and, in 2-d, the latent map."""
+    if model is None:
+        return {}
+    device = _device_of(model)
+    x = binarized_test_set(images.test[:20]).float().to(device)
+    with torch.no_grad():
+        grids = _grids(model, x, Generator().manual_seed(seed))
+    return {
+        name: _picture(grid.cpu(), images.shape, columns, alt)
+        for name, (grid, columns, alt) in grids.items()
+    }
+
+
+def _device_of(model: Any) -> torch.device:
+    if isinstance(model, Program):
+        return next(iter(model.weights.values())).device
+    return next(iter(model.parameters())).device
+
+
+def _grids(
+    model: Any, x: Tensor, generator: Generator
+) -> dict[str, tuple[Tensor, int, str]]:
+    z = torch.randn(100, model.latent_dim, generator=generator).to(x.device)
+    mu = model.encode(x)[0]
+    again = model.decode(mu).sigmoid()
+    pairs = torch.stack([x[:10], again[:10], x[10:20], again[10:20]]).flatten(0, 1)
+    share = torch.linspace(0, 1, 10, device=x.device)[:, None]
+    lines = [torch.lerp(mu[2 * i], mu[2 * i + 1], share) for i in range(len(x) // 2)]
+    between = model.decode(torch.cat(lines)).sigmoid()
+    found = {
+        "samples": (model.sample(z), 10, "100 images decoded from codes of N(0, I)"),
+        "reconstructions": (
+            pairs,
+            min(10, len(x[:10])),
+            "test images, and below each row their reconstructions from the mean code",
+        ),
+        "interpolations": (
+            between,
+            10,
+            "each row goes in equal steps from one test image's mean code to another's",
+        ),
+    }
+    if model.latent_dim == 2:
+        alt = "images of codes on a grid: z1 to the right, z2 upwards, -3 to 3 each"
+        found["latent_map"] = (model.sample(_plane(x.device)), 20, alt)
+    return found
+
+
+def _plane(device: torch.device) -> Tensor:
+    axis = torch.linspace(-3, 3, 20, device=device)
+    second, first = torch.meshgrid(axis.flip(0), axis, indexing="ij")
+    return torch.stack([first, second], -1).view(-1, 2)
+
+
+def _picture(
+    grid: Tensor, shape: tuple[int, int], columns: int, alt: str
+) -> viz.Picture:
+    figure, panel = viz.axes(size=(5.0, 5.0 * math.ceil(len(grid) / columns) / columns))
+    viz.image_grid(panel, grid, shape, columns)
+    return viz.show(figure, alt)
+
+
+def _card(
+    files: Mapping[str, bytes],
+    found: Evaluation,
+    rows: Sequence[EpochRow],
+    pictures: Mapping[str, viz.Picture],
+) -> str:
+    config = json.loads(files["config.json"])
+    settings = ", ".join(f"{k} {v}" for k, v in config["train"].items())
+    seconds = sum(row.seconds for row in rows)
+    lines = [
+        f"# {config['title']}",
+        "",
+        f"On {config['data']['name']}, seed {config['seed']}: {len(rows)} epochs in "
+        f"{seconds:.0f} s ({config['device']}). All numbers in nats per image, lower "
+        "is better.",
+        "",
+        *_table(found),
+        "",
+        f"Trained with {settings}.",
+        "",
+        *(f"![{picture.alt}]({name}.png)\n" for name, picture in pictures.items()),
+        "`vae-edu evaluate` on this folder recomputes every number from the weights.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _table(found: Evaluation) -> list[str]:
+    error = found.standard_error
+    return [
+        f"| {found.n:,} binarised test images | nats |",
+        "| --- | --- |",
+        f"| negative log-likelihood, {found.num_samples:,} samples | {found.nll:.2f} "
+        f"(standard error over images {error:.2f}) |",
+        *(f"| bound with k = {k} | {value:.2f} |" for k, value in found.bounds.items()),
+        f"| active units | {found.active_units} of {found.units} |",
+    ]
+
+
+# --- reading ----------------------------------------------------------------------
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder claims to be a run (`read` says whether it is one)."""
+    return (folder / MANIFEST).is_file()
+
+
+def read(folder: Path) -> Run:
+    """Read a run folder; every file is checked before any is used.
+
+    Raises RunError for a folder that is none, a file missing, altered, truncated or
+    foreign, and for weights that are not finite.
+    """
+    files = _checked_files(folder)
+    config, claims = (_parse(files, f) for f in ("config.json", "evaluation.json"))
+    weights = _tensors(files, "model.safetensors")
+    bad = _not_finite(weights)
+    if bad:
+        raise RunError(f"{folder.name}: the weights {bad} are not finite numbers.")
+    if {weight.dtype for weight in weights.values()} != {torch.float32}:
+        raise RunError(f"{folder.name}: model.safetensors is not all float32.")
+    per_image = _tensors(files, "nll.safetensors").get("nll", torch.empty(0))
+    run = Run(folder, config, claims, weights, per_image.float())
+    _expect_claims(run)
+    return run
+
+
+def _checked_files(folder: Path) -> dict[str, bytes]:
+    if not is_run(folder):
+        raise RunError(
+            f"{folder.name} is no run folder: it has no {MANIFEST}. Remedy: the "
+            "folder that `vae-edu train` named at its end."
+        )
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        listed: dict[str, dict[str, Any]] = manifest["files"]
+        if manifest["format"] != FORMAT:
+            raise RunError(f"{folder.name} has the format {manifest['format']}.")
+        there = {path.name for path in folder.iterdir()} - {MANIFEST}
+        _expect_names(folder, set(listed), there)
+        return {name: _checked(folder / name, listed[name]) for name in listed}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{folder.name}/{MANIFEST} cannot be read ({error}).") from error
+
+
+def _expect_names(folder: Path, listed: set[str], there: set[str]) -> None:
+    faults = {
+        "missing": (listed | set(REQUIRED)) - there,
+        "foreign, not of this run": there - listed,
+    }
+    for fault, names in faults.items():
+        if names:
+            raise RunError(
+                f"{folder.name}: {', '.join(sorted(names))} is {fault}. Remedy: hand "
+                "in the folder as `vae-edu train` wrote it."
+            )
+
+
+def _checked(path: Path, listed: Mapping[str, Any]) -> bytes:
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > MOST_BYTES:
+        raise RunError(f"{path.name} is no plain file of a run.")
+    content = path.read_bytes()
+    if len(content) < listed["bytes"]:
+        fault = f"is truncated: {len(content):,} bytes of {listed['bytes']:,}"
+    elif hashlib.sha256(content).hexdigest() != listed["sha256"]:
+        fault = "is altered: its SHA-256 is not that of the run"
+    else:
+        return content
+    raise RunError(f"{path.name} {fault}. Remedy: copy the run folder anew.")
+
+
+def _parse(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
+    try:
+        value = json.loads(files[name])
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{name} is no JSON ({error}).") from error
+    if not isinstance(value, dict):
+        raise RunError(f"{name} is no JSON object.")
+    return value
+
+
+def _tensors(files: Mapping[str, bytes], name: str) -> dict[str, Tensor]:
+    try:
+        return read_tensors(files[name])
+    except (SafetensorError, ValueError, RuntimeError, KeyError) as error:
+        raise RunError(f"{name} is no safetensors file ({error}).") from error
+
+
+def _expect_claims(run: Run) -> None:
+    """The claims must be complete, finite, and agree with each other."""
+    claims, n = run.claims, len(run.per_image)
+    try:
+        numbers = [claims["nll"], claims["elbo"], *claims["bounds"].values()]
+        sound = all(math.isfinite(float(number)) for number in numbers)
+        sound &= n == int(claims["n"]) >= 1
+        sound &= 1 <= int(claims["num_samples"]) <= MOST_SAMPLES
+        sound &= bool(run.per_image.isfinite().all())
+        mean = float(run.per_image.double().mean())
+        sound = sound and abs(mean - float(claims["nll"])) < 1e-3
+        int(claims["seed"]), int(claims["active_units"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"evaluation.json lacks a number ({error!r}).") from error
+    if not sound:
+        raise RunError(
+            f"{run.name}: evaluation.json and nll.safetensors contradict each other."
+        )
+
+
+# --- recomputing ------------------------------------------------------------------
+
+
+def restore(run: Run, device: torch.device | None = None) -> Any:
+    """Build the model of a run from plain data and its weights; no code of the run's.
+
+    Raises RunError where the weights are not of the form that config.json states, or
+    the form is "code".
+    """
+    weights = {k: v.to(device or "cpu") for k, v in run.weights.items()}
+    form = run.config.get("model")
+    form = form if isinstance(form, dict) else {}
+    if form.get("form") == "program":
+        try:
+            return Program.from_json(form, weights)
+        except ProgramError as error:
+            raise RunError(f"{run.name}: config.json's model: {error}.") from error
+    if form.get("form") == "given":
+        return _given(run.name, form, weights)
+    raise RunError(
+        f"{run.name}: its model is not plain data ({form.get('why', 'unknown form')}): "
+        "its own classes alone could recompute its numbers. Remedy: build encoder and "
+        "decoder of linear layers and elementwise functions, or pass model=..."
+    )
+
+
+def _given(name: str, form: Mapping[str, Any], weights: dict[str, Tensor]) -> nn.Module:
+    try:
+        depth = len(json.dumps(form["sizes"]).split(","))
+        if depth > MOST_LAYERS:
+            raise RunError(f"{name}: config.json names a network of {depth} sizes.")
+        with torch.device("meta"):  # shapes alone: sizes may be anything
+            model = build(form["name"], form["sizes"])
+        model.load_state_dict(weights, assign=True)
+    except (ModelError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{name}: the weights are not those of the network that config.json "
+            f"names ({error})."
+        ) from error
+    return model.eval().requires_grad_(False)
+
+
+def verify(
+    folder: Path,
+    *,
+    images: data.Dataset | None = None,
+    model: nn.Module | None = None,
+    spot: int | None = None,
+    spot_seed: int = 0,
+    device: torch.device | None = None,
+) -> Evaluation:
+    """Recompute a run's numbers from its weights; return them.
+
+    spot: on that many test images only, drawn by spot_seed, against the claims for
+    those images: minutes become seconds, and nobody knows in advance which.
+    model: your own, for a run whose form is "code"; it gets the run's weights.
+    Raises RunError for all that `read` refuses, for another test set, and for a claim
+    that the weights do not support.
+    """
+    run = read(folder)
+    subject = restore(run, device) if model is None else _own(run, model)
+    x = _test_set(run, images)
+    chosen = torch.arange(len(x))
+    if spot is not None and spot < len(x):
+        generator = Generator().manual_seed(spot_seed)
+        chosen = torch.randperm(len(x), generator=generator)[:spot]
+    found = evaluate(
+        subject,
+        x[chosen].to(device or "cpu"),
+        num_samples=int(run.claims["num_samples"]),
+        seed=int(run.claims["seed"]),
+    )
+    _expect_supported(run, found, chosen)
+    return found
+
+
+def _own(run: Run, model: nn.Module) -> nn.Module:
+    try:
+        model.load_state_dict(run.weights)
+    except RuntimeError as error:
+        raise RunError(
+            f"{run.name}: not the weights of this model ({error})."
+        ) from error
+    return model
+
+
+def _test_set(run: Run, images: data.Dataset | None) -> Tensor:
+    """Return the run's binarised test images; RunError where they are others."""
+    stated = run.config.get("data")
+    stated = stated if isinstance(stated, dict) else {}
+    if images is None:
+        name = stated.get("name")
+        if name not in ("mnist", "digits"):
+            raise RunError(f"{run.name} is on {name!r}: pass its images=... yourself.")
+        images = data.load(name)
+    x = binarized_test_set(images.test[: int(run.claims["n"])])
+    if checksum(x) != run.claims.get("test_set"):
+        raise RunError(
+            f"{run.name} was evaluated on other images than the binarised test set of "
+            f"{images.name} here: its numbers cannot be compared."
+        )
+    return x
+
+
+def _expect_supported(run: Run, found: Evaluation, chosen: Tensor) -> None:
+    """Compare claims with what the weights give; noise may differ between devices."""
+    difference = (found.per_image - run.per_image[chosen]).double()
+    spread = float(difference.std()) if len(difference) > 1 else 0.0
+    allowed = SLACK + min(5 * spread / math.sqrt(len(difference)), MOST_SLACK)
+    pairs = {"nll": (float(run.per_image[chosen].double().mean()), found.nll)}
+    if len(chosen) == len(run.per_image):
+        pairs["elbo"] = (float(run.claims["elbo"]), found.elbo)
+        for k, value in found.bounds.items():
+            claimed = run.claims["bounds"].get(str(k), math.nan)
+            pairs[f"bound with k = {k}"] = (float(claimed), value)
+        _expect_units(run, found)
+    for name, (claimed, value) in pairs.items():
+        if not abs(claimed - value) <= allowed:
+            raise RunError(
+                f"{run.name} claims {name} {claimed:.3f} nats; its weights give "
+                f"{value:.3f} (on {len(chosen)} images, {allowed:.3f} would pass)."
+            )
+
+
+def _expect_units(run: Run, found: Evaluation) -> None:
+    claimed = int(run.claims["active_units"])
+    if abs(claimed - found.active_units) > 1:
+        raise RunError(
+            f"{run.name} claims {claimed} active units; its weights give "
+            f"{found.active_units}."
+        )
+
+
+def runs_in(folder: Path) -> Iterator[Path]:
+    """Yield the run folders in a folder, by name."""
+    if folder.is_dir():
+        yield from (path for path in sorted(folder.iterdir()) if is_run(path))
+
+
+def command(
+    folder: str, spot: int | None, device: str, say: Callable[[str], object] = print
+) -> int:
+    """`vae-edu evaluate RUN`: recompute its numbers and print them."""
+    found = verify(Path(folder), spot=spot, device=pick_device(device))
+    for line in _table(found):
+        say(line)
+    say(f"{Path(folder).name}: every claim is what its weights give")
+    return 0
