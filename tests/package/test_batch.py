@@ -96,7 +96,7 @@ def test_a_shard_that_is_none_is_refused(shard):
 def test_wrong_calls_are_refused_in_a_line(grade, course, capsys, tmp_path_factory):
     empty = tmp_path_factory.mktemp("empty")
     assert main(["grade", LESSON, "--course", str(empty)]) == 2
-    assert main(["grade", "9", "--course", str(course)]) == 2
+    assert main(["grade", "99", "--course", str(course)]) == 2
     assert grade("--student", "zoë") == 2
     assert grade("--jobs", "0") == 2
     assert grade("--seconds", "nan") == 2

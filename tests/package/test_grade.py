@@ -100,8 +100,8 @@ def test_a_lesson_has_several_names(graded, lesson):
 
 
 def test_no_such_lesson_and_no_such_file_are_refused(graded, tmp_path):
-    with pytest.raises(CourseError, match="no lesson '9'"):
-        graded(RIGHT, "answer.py", "9")
+    with pytest.raises(CourseError, match="no lesson '99'"):
+        graded(RIGHT, "answer.py", "99")
     for lesson in (TOPIC, None):
         with pytest.raises(CourseError, match=r"no file .*gone\.ipynb"):
             grade_notebook(tmp_path / "gone.ipynb", lesson)
