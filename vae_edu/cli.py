@@ -329,19 +329,20 @@ def _reproduce(verbs: Verbs) -> None:
     parser.add_argument("--device", default="auto", help="cuda, mps, cpu or auto")
     parser.add_argument("--to", metavar="DIR", help="default: the folder of runs")
 
-    def run(args: argparse.Namespace) -> int:
-        from vae_edu import reproduce
+    parser.set_defaults(run=_run_reproduce)
 
-        plan = reproduce.Plan(
-            rows=args.row,
-            setting="paper" if args.paper else "fast",
-            seeds=args.seeds,
-            budget=args.budget,
-            device=args.device,
-        )
-        return reproduce.command(plan, args.to)
 
-    parser.set_defaults(run=run)
+def _run_reproduce(args: argparse.Namespace) -> int:
+    from vae_edu import reproduce
+
+    plan = reproduce.Plan(
+        rows=args.row,
+        setting="paper" if args.paper else "fast",
+        seeds=args.seeds,
+        budget=args.budget,
+        device=args.device,
+    )
+    return reproduce.command(plan, args.to)
 
 
 VERBS: tuple[Register, ...] = (
