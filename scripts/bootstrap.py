@@ -163,7 +163,10 @@ def install(extra: str) -> None:
     wanted = ["--constraint", "requirements.lock", "--editable", f".[{extra}]"]
     python = BIN / "python"
     uv = find_uv()
-    if uv and attempt([uv, "pip", "install", "--quiet", "--python", python, *wanted]):
+    # as pip does; the tests start many processes, some where Python may not write
+    compiled = ["--compile-bytecode"] if extra == "dev" else []
+    with_uv = ["pip", "install", "--quiet", "--python", python, *compiled]
+    if uv and attempt([uv, *with_uv, *wanted]):
         return
     say("uv is not to be had, or did not succeed; now with pip (takes minutes)")
     if not attempt([python, "-m", "pip", "install", "--quiet", *wanted]):
