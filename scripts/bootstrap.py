@@ -165,7 +165,14 @@ def install(extra: str) -> None:
     uv = find_uv()
     # as pip does; the tests start many processes, some where Python may not write
     compiled = ["--compile-bytecode"] if extra == "dev" else []
-    with_uv = ["pip", "install", "--quiet", "--python", python, *compiled]
+    with_uv: list[str | Path] = [
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        python,
+        *compiled,
+    ]
     if uv and attempt([uv, *with_uv, *wanted]):
         return
     say("uv is not to be had, or did not succeed; now with pip (takes minutes)")
