@@ -25,7 +25,7 @@ from torch.overrides import TorchFunctionMode
 from vae_edu.errors import CourseError
 from vae_edu.models import log_ratio
 
-__all__ = ["FactoredProgram", "Program", "ProgramError"]
+__all__ = ["FactoredProgram", "LeakError", "Program", "ProgramError"]
 
 MOST_STEPS = 1_000
 MOST_VALUES = 1 << 16  # in one intermediate result, for one code: no bombs
@@ -69,6 +69,7 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "squeeze": torch.squeeze,
     "transpose": torch.transpose,
     "t": torch.t,
+    "mT": lambda a: a.mT,
     "expand": lambda a, *shape: a.expand(*shape),
     "expand_as": lambda a, b: a.expand_as(b),
 }
@@ -87,6 +88,10 @@ SPELLINGS = {  # other names of the same
     "clip": "clamp",
 }
 UNCHANGED = ("dropout", "float", "to", "contiguous", "clone", "type_as")  # in eval mode
+
+
+class LeakError(ProgramError):
+    """A decoder sees more than the code, or an encoder the noise."""
 
 
 class Step(NamedTuple):
@@ -343,7 +348,7 @@ class Program:
                 open_numbers -= set(step.results)
                 open_numbers |= set(_numbers([step.args, step.kwargs])) - given
         if open_numbers:
-            raise ProgramError(_FLOW)
+            raise LeakError(_FLOW)
         return steps[::-1]
 
     def _expect_flow(self) -> None:
