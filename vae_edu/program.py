@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from vae_edu.errors import CourseError
+from vae_edu.errors import CourseError, one_line
 from vae_edu.models import log_ratio
 
 __all__ = ["FactoredProgram", "LeakError", "Program", "ProgramError"]
@@ -224,7 +224,7 @@ def _record(
     except ProgramError:
         raise
     except Exception as error:
-        raise ProgramError(f"model(x, eps) fails: {error}") from error
+        raise ProgramError(f"model(x, eps) fails: {one_line(error)}") from error
     return recorder.steps, [recorder._place(out) for out in outputs]
 
 
@@ -280,7 +280,9 @@ class Program:
         except ProgramError:
             raise
         except Exception as error:  # a foreign file: whatever is wrong with it
-            raise ProgramError(f"it is no program of a VAE ({error})") from error
+            raise ProgramError(
+                f"it is no program of a VAE ({one_line(error)})"
+            ) from error
         return program
 
     def to_json(self) -> dict[str, Any]:

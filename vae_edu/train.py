@@ -26,7 +26,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from vae_edu import data
-from vae_edu.errors import CourseError
+from vae_edu.errors import CourseError, one_line
 from vae_edu.models import latent_dim_of, log_importance_weights
 
 __all__ = [
@@ -539,7 +539,7 @@ class Trainer:
             self.rows = [EpochRow(**row) for row in state["rows"]]
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise TrainError(
-                f"{name} is no checkpoint of this model ({error}). Remedy: delete it."
+                f"{name} is no checkpoint of this model ({one_line(error)}). Remedy: delete it."
             ) from error
 
 
