@@ -408,6 +408,6 @@ def latent_dim_of(model: nn.Module, input_dim: int) -> int:
     except Exception as error:
         raise ModelError(
             f"the model does not take images of {input_dim} pixels as model(x, eps) "
-            f"({one_line(error)}). Remedy: check input_dim, or pass latent_dim=... yourself."
+            f"({one_line(error)}). Remedy: check input_dim, or pass latent_dim=..."
         ) from error
     return int(mu.shape[-1])

@@ -539,7 +539,8 @@ class Trainer:
             self.rows = [EpochRow(**row) for row in state["rows"]]
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise TrainError(
-                f"{name} is no checkpoint of this model ({one_line(error)}). Remedy: delete it."
+                f"{name} is no checkpoint of this model ({one_line(error)}). Remedy: "
+                "delete it."
             ) from error
 
 
