@@ -7,10 +7,10 @@ ARGS ?=
 BOOTSTRAP = @python=$$(sh scripts/find_python.sh) && exec "$$python" scripts/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test data build lint
+.PHONY: help lab test data build lint bench-training
 
 help: ## list the targets
-	@awk -F ': ## ' '/^[a-z]+: ## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ': ## ' '/^[a-z-]+: ## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 lab: ## make the environment, get the data, open JupyterLab on the first lesson
 	$(BOOTSTRAP) lab $(ARGS)
@@ -28,3 +28,6 @@ lint: ## check format, style and types
 	$(BOOTSTRAP) run dev ruff format --check .
 	$(BOOTSTRAP) run dev ruff check .
 	$(BOOTSTRAP) run dev mypy
+
+bench-training: ## time training and evaluation against plain loops, minutes
+	$(BOOTSTRAP) run dev python -m benchmarks.training $(ARGS)
