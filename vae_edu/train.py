@@ -533,6 +533,9 @@ class Trainer:
                 )
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
+            for group in self.optimizer.param_groups:
+                if isinstance(group["lr"], Tensor):  # read on the CPU
+                    group["lr"] = group["lr"].to(self.device)
             self.order.set_state(state["order"])
             self.noise.set_state(state["noise"])
             torch.set_rng_state(state["global"])
