@@ -7,7 +7,7 @@ ARGS ?=
 BOOTSTRAP = @python=$$(sh scripts/find_python.sh) && exec "$$python" scripts/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test data demo build lint bench-grading
+.PHONY: help lab test data demo build lint bench-grading bench-training
 
 help: ## list the targets
 	@awk -F ': ## ' '/^[a-z-]+: ## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -34,3 +34,6 @@ lint: ## check format, style and types
 	$(BOOTSTRAP) run dev ruff format --check .
 	$(BOOTSTRAP) run dev ruff check .
 	$(BOOTSTRAP) run dev mypy
+
+bench-training: ## time training and evaluation against plain loops, minutes
+	$(BOOTSTRAP) run dev python -m benchmarks.training $(ARGS)

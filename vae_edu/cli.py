@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vae_edu.errors import CourseError
 
@@ -250,46 +250,40 @@ def _train(verbs: Verbs) -> None:
     )
     parser.add_argument("--hidden-dim", type=int, default=400, metavar="N")
     parser.add_argument("--latent-dim", type=int, default=20, metavar="N")
-    parser.add_argument("--data", choices=("auto", "mnist", "digits"), default="auto")
+    parser.add_argument(
+        "--data", choices=("auto", "mnist", "digits"), default="auto", dest="dataset"
+    )
+    parser.add_argument("--test-samples", type=int, default=5000, metavar="K")
+    parser.add_argument("--test-images", type=int, metavar="N", help="default: all")
+    parser.add_argument("--log-dir", metavar="DIR", help="for TensorBoard")
+    _train_settings(parser)
+    parser.set_defaults(run=_run_train)
+
+
+def _train_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, default=20, metavar="N")
     parser.add_argument("--batch-size", type=int, default=256, metavar="N")
     parser.add_argument("--learning-rate", type=float, default=2e-3, metavar="X")
     parser.add_argument("--beta", type=float, default=1.0, metavar="X")
-    parser.add_argument("--objective", choices=("elbo", "iwae", "dreg"), default="elbo")
+    objectives = ("elbo", "iwae", "dreg")
+    parser.add_argument("--objective", choices=objectives, default="elbo")
     parser.add_argument("--num-samples", type=int, default=1, metavar="K")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="cuda, mps, cpu or auto")
-    parser.add_argument("--test-samples", type=int, default=5000, metavar="K")
-    parser.add_argument("--test-images", type=int, metavar="N", help="default: all")
-    parser.add_argument("--log-dir", metavar="DIR", help="for TensorBoard")
-    parser.set_defaults(run=_run_train)
 
 
 def _run_train(args: argparse.Namespace) -> int:
     from vae_edu import launch
     from vae_edu.train import TrainConfig
 
-    request = launch.Request(
-        name=args.name,
-        model=args.model,
-        hidden_dim=args.hidden_dim,
-        latent_dim=args.latent_dim,
-        dataset=args.data,
-        test_images=args.test_images,
-        test_samples=args.test_samples,
-        log_dir=args.log_dir,
-    )
-    config = TrainConfig(
-        epochs=args.epochs,
-        batch_size=args.batch_size,
-        learning_rate=args.learning_rate,
-        beta=args.beta,
-        objective=args.objective,
-        num_samples=args.num_samples,
-        seed=args.seed,
-        device=args.device,
-    )
-    return launch.command(request, config)
+    request = launch.Request(**_named(args, launch.Request))
+    return launch.command(request, TrainConfig(**_named(args, TrainConfig)))
+
+
+def _named(args: argparse.Namespace, kind: type) -> dict[str, Any]:
+    """The options that are fields of a dataclass."""
+    fields = kind.__dataclass_fields__  # type: ignore[attr-defined]
+    return {key: value for key, value in vars(args).items() if key in fields}
 
 
 def _evaluate(verbs: Verbs) -> None:
@@ -314,35 +308,28 @@ def _reproduce(verbs: Verbs) -> None:
     parser = verbs.add_parser("reproduce", help="a published table, beside ours")
     parser.add_argument("table", choices=("burda",), help="Burda et al. 2016, table 1")
     parser.add_argument(
-        "--row", action="append", metavar="ROW", help="one or more; default: all"
+        "--row", action="append", dest="rows", metavar="ROW", help="default: four"
     )
     setting = parser.add_mutually_exclusive_group()
-    setting.add_argument("--paper", action="store_true", help="3,280 epochs of 20s")
-    setting.add_argument("--fast", action="store_true", help="ours, the default")
+    setting.add_argument(
+        "--paper", action="store_const", const="paper", dest="setting", default="fast"
+    )
+    setting.add_argument(
+        "--fast", action="store_const", const="fast", dest="setting", help="default"
+    )
     parser.add_argument("--seeds", type=int, default=3, metavar="N")
     parser.add_argument(
-        "--budget",
-        type=int,
-        metavar="EPOCHS",
-        help="fewer epochs, and the card says so",
+        "--budget", type=int, metavar="EPOCHS", help="fewer; the card will say so"
     )
     parser.add_argument("--device", default="auto", help="cuda, mps, cpu or auto")
     parser.add_argument("--to", metavar="DIR", help="default: the folder of runs")
-
     parser.set_defaults(run=_run_reproduce)
 
 
 def _run_reproduce(args: argparse.Namespace) -> int:
     from vae_edu import reproduce
 
-    plan = reproduce.Plan(
-        rows=args.row,
-        setting="paper" if args.paper else "fast",
-        seeds=args.seeds,
-        budget=args.budget,
-        device=args.device,
-    )
-    return reproduce.command(plan, args.to)
+    return reproduce.command(reproduce.Plan(**_named(args, reproduce.Plan)), args.to)
 
 
 VERBS: tuple[Register, ...] = (

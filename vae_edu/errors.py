@@ -6,7 +6,7 @@ errors of one module (they subclass this one and live there).
 
 from __future__ import annotations
 
-__all__ = ["CourseError"]
+__all__ = ["CourseError", "one_line"]
 
 
 class CourseError(Exception):
@@ -18,3 +18,9 @@ class CourseError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         return [str(self)]
+
+
+def one_line(error: BaseException, most: int = 200) -> str:
+    """Return another library's message, often of many lines, in a part of one."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= most else f"{text[:most]}..."

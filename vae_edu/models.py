@@ -15,7 +15,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from vae_edu.errors import CourseError
+from vae_edu.errors import CourseError, one_line
 
 __all__ = [
     "ModelError",
@@ -408,6 +408,6 @@ def latent_dim_of(model: nn.Module, input_dim: int) -> int:
     except Exception as error:
         raise ModelError(
             f"the model does not take images of {input_dim} pixels as model(x, eps) "
-            f"({error}). Remedy: check input_dim, or pass latent_dim=... yourself."
+            f"({one_line(error)}). Remedy: check input_dim, or pass latent_dim=..."
         ) from error
     return int(mu.shape[-1])

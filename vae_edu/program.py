@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from vae_edu.errors import CourseError
+from vae_edu.errors import CourseError, one_line
 from vae_edu.models import log_ratio
 
-__all__ = ["FactoredProgram", "Program", "ProgramError"]
+__all__ = ["FactoredProgram", "LeakError", "Program", "ProgramError"]
 
 MOST_STEPS = 1_000
 MOST_VALUES = 1 << 16  # in one intermediate result, for one code: no bombs
@@ -69,6 +69,7 @@ OPERATIONS: Mapping[str, Callable[..., Any]] = {
     "squeeze": torch.squeeze,
     "transpose": torch.transpose,
     "t": torch.t,
+    "mT": lambda a: a.mT,
     "expand": lambda a, *shape: a.expand(*shape),
     "expand_as": lambda a, b: a.expand_as(b),
 }
@@ -87,6 +88,10 @@ SPELLINGS = {  # other names of the same
     "clip": "clamp",
 }
 UNCHANGED = ("dropout", "float", "to", "contiguous", "clone", "type_as")  # in eval mode
+
+
+class LeakError(ProgramError):
+    """A decoder sees more than the code, or an encoder the noise."""
 
 
 class Step(NamedTuple):
@@ -219,7 +224,7 @@ def _record(
     except ProgramError:
         raise
     except Exception as error:
-        raise ProgramError(f"model(x, eps) fails: {error}") from error
+        raise ProgramError(f"model(x, eps) fails: {one_line(error)}") from error
     return recorder.steps, [recorder._place(out) for out in outputs]
 
 
@@ -275,7 +280,9 @@ class Program:
         except ProgramError:
             raise
         except Exception as error:  # a foreign file: whatever is wrong with it
-            raise ProgramError(f"it is no program of a VAE ({error})") from error
+            raise ProgramError(
+                f"it is no program of a VAE ({one_line(error)})"
+            ) from error
         return program
 
     def to_json(self) -> dict[str, Any]:
@@ -343,7 +350,7 @@ class Program:
                 open_numbers -= set(step.results)
                 open_numbers |= set(_numbers([step.args, step.kwargs])) - given
         if open_numbers:
-            raise ProgramError(_FLOW)
+            raise LeakError(_FLOW)
         return steps[::-1]
 
     def _expect_flow(self) -> None:

@@ -38,7 +38,7 @@ from safetensors.torch import save as tensor_bytes
 from torch import Generator, Tensor, nn
 
 from vae_edu import data, viz
-from vae_edu.errors import CourseError
+from vae_edu.errors import CourseError, one_line
 from vae_edu.evaluate import Evaluation, binarized_test_set, checksum, evaluate
 from vae_edu.models import GIVEN, ModelError, build, latent_dim_of
 from vae_edu.program import Program, ProgramError
@@ -386,8 +386,11 @@ def _table(found: Evaluation) -> list[str]:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder claims to be a run (`read` says whether it is one)."""
-    return (folder / MANIFEST).is_file()
+    """Whether a folder claims to be a run (`read` says whether it is one).
+
+    One that is being written begins with a dot, and never does.
+    """
+    return not folder.name.startswith(".") and (folder / MANIFEST).is_file()
 
 
 def read(folder: Path) -> Run:
@@ -425,7 +428,9 @@ def _checked_files(folder: Path) -> dict[str, bytes]:
         _expect_names(folder, set(listed), there)
         return {name: _checked(folder / name, listed[name]) for name in listed}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{folder.name}/{MANIFEST} cannot be read ({error}).") from error
+        raise RunError(
+            f"{folder.name}/{MANIFEST} cannot be read ({one_line(error)})."
+        ) from error
 
 
 def _expect_names(folder: Path, listed: set[str], there: set[str]) -> None:
@@ -458,7 +463,7 @@ def _parse(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
     try:
         value = json.loads(files[name])
     except (ValueError, RecursionError) as error:
-        raise RunError(f"{name} is no JSON ({error}).") from error
+        raise RunError(f"{name} is no JSON ({one_line(error)}).") from error
     if not isinstance(value, dict):
         raise RunError(f"{name} is no JSON object.")
     return value
@@ -468,7 +473,7 @@ def _tensors(files: Mapping[str, bytes], name: str) -> dict[str, Tensor]:
     try:
         return read_tensors(files[name])
     except (SafetensorError, ValueError, RuntimeError, KeyError) as error:
-        raise RunError(f"{name} is no safetensors file ({error}).") from error
+        raise RunError(f"{name} is no safetensors file ({one_line(error)}).") from error
 
 
 def _expect_claims(run: Run) -> None:
@@ -484,7 +489,9 @@ def _expect_claims(run: Run) -> None:
         sound = sound and abs(mean - float(claims["nll"])) < 1e-3
         int(claims["seed"]), int(claims["active_units"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(f"evaluation.json lacks a number ({error!r}).") from error
+        raise RunError(
+            f"evaluation.json lacks a number ({one_line(error)})."
+        ) from error
     if not sound:
         raise RunError(
             f"{run.name}: evaluation.json and nll.safetensors contradict each other."
@@ -528,7 +535,7 @@ def _given(name: str, form: Mapping[str, Any], weights: dict[str, Tensor]) -> nn
     except (ModelError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise RunError(
             f"{name}: the weights are not those of the network that config.json "
-            f"names ({error})."
+            f"names ({one_line(error)})."
         ) from error
     return model.eval().requires_grad_(False)
 
@@ -572,7 +579,7 @@ def _own(run: Run, model: nn.Module) -> nn.Module:
         model.load_state_dict(run.weights)
     except RuntimeError as error:
         raise RunError(
-            f"{run.name}: not the weights of this model ({error})."
+            f"{run.name}: not the weights of this model ({one_line(error)})."
         ) from error
     return model
 

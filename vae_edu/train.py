@@ -26,7 +26,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from vae_edu import data
-from vae_edu.errors import CourseError
+from vae_edu.errors import CourseError, one_line
 from vae_edu.models import latent_dim_of, log_importance_weights
 
 __all__ = [
@@ -533,13 +533,17 @@ class Trainer:
                 )
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
+            for group in self.optimizer.param_groups:
+                if isinstance(group["lr"], Tensor):  # read on the CPU
+                    group["lr"] = group["lr"].to(self.device)
             self.order.set_state(state["order"])
             self.noise.set_state(state["noise"])
             torch.set_rng_state(state["global"])
             self.rows = [EpochRow(**row) for row in state["rows"]]
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise TrainError(
-                f"{name} is no checkpoint of this model ({error}). Remedy: delete it."
+                f"{name} is no checkpoint of this model ({one_line(error)}). Remedy: "
+                "delete it."
             ) from error
 
 
