@@ -30,7 +30,7 @@ def attempt(way):
         refused.append(f"{way.__name__}: {type(error).__name__}")
     else:
         if result:
-            reached.append(f"{way.__name__}: {str(result)[:80]}")
+            reached.append(f"{way.__name__}: {str(result)[:160]}")
         else:
             refused.append(f"{way.__name__}: nothing")
     return way
