@@ -343,12 +343,13 @@ x, labels = digits.train[:5000].double(), digits.train_labels[:5000]
 codes = (x - x.mean(0)) @ torch.linalg.eigh(torch.cov(x.T))[1][:, -5:]
 centre = torch.stack([codes[labels == d].mean(0) for d in range(10)])
 log_var = torch.stack([codes[labels == d].var(0).log() for d in range(10)])
-table = gaussian_kl_between(centre[:, None], log_var[:, None], centre, log_var)
-least, rows, columns = log_var.sum(-1).argmin().item(), table.mean(1), table.mean(0)
-own = f"row {rows[least]:.0f}, column {columns[least]:.0f}"
-print(f"{digits.name}: {least} is the narrowest; {own} nats on average")
+least = log_var.sum(-1).argmin().item()
+print(f"{digits.name}: {least} is the narrowest class")
 
 # %%
+table = gaussian_kl_between(centre[:, None], log_var[:, None], centre, log_var)
+row, column = table.mean(1)[least], table.mean(0)[least]
+print(f"class {least}: row {row:.0f}, column {column:.0f} nats on average")
 names = {"xlabel": "p (digit)", "ylabel": "q (digit)"}
 figure, panel = viz.axes(size=(4.8, 3.9), subplot_kw=names)
 picture = panel.imshow(table.clamp(min=1), cmap="cividis", norm="log")
