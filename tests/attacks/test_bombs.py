@@ -119,7 +119,7 @@ def test_a_hang_costs_its_time_and_no_more(attack, name):
 
 def test_a_hang_at_load_ends(attack):
     result = attack("while True: pass", seconds=0.5)
-    assert "Timeout" in result.failures[0]["message"]
+    assert "in time" in result.failures[0]["message"]
 
 
 @pytest.mark.parametrize("bomb", [FORKS, THREADS])

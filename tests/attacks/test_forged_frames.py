@@ -81,7 +81,7 @@ def test_who_does_not_listen_does_not_stop_the_judge(attack, at_load):
         f"{deaf}\n{WRONG}" if at_load else WRONG.replace("return", f"{deaf}; return")
     )
     result = attack(source, seconds=0.7)
-    assert "Timeout" in result.failures[0]["message"]
+    assert "in time" in result.failures[0]["message"]
 
 
 def test_no_socket_leads_past_the_own_session(attack):

@@ -2044,7 +2044,7 @@ def _(grad_z, mu, log_var, eps, beta=1.0):
 @mutant(
     "head_gradients",
     "The KL alone",
-    "Two terms of the loss reach the heads. Which one is missing?",
+    "Two terms of the loss reach the heads. What does the decoder send back?",
 )
 def _(grad_z, mu, log_var, eps, beta=1.0):
     return beta * mu + 0 * grad_z, beta * (log_var.exp() - 1) / 2
