@@ -155,7 +155,10 @@ def test_a_checkout_that_is_not_whole_is_refused(checkout, tmp_path):
 
 def test_make_help_lists_what_works(released):
     done = subprocess.run(
-        ["make", "--no-print-directory", "help"], cwd=released, capture_output=True, text=True
+        ["make", "--no-print-directory", "help"],
+        cwd=released,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     listed = [line.split()[1] for line in done.stdout.splitlines()]
