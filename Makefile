@@ -28,7 +28,7 @@ build: ## build notebooks, stubs and fingerprints from solutions/
 	$(BOOTSTRAP) run dev vae-edu build $(ARGS)
 
 bench-grading: ## measure grading beside plain nbgrader (half an hour; a quiet machine)
-	$(BOOTSTRAP) run dev python benchmarks/grading.py --dask $(ARGS)
+	$(BOOTSTRAP) run dev python -m benchmarks.grading --dask $(ARGS)
 
 lint: ## check format, style and types
 	$(BOOTSTRAP) run dev ruff format --check .

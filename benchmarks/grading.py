@@ -1,12 +1,13 @@
 """Grading speed: `nbgrader autograde` as it comes, and ours, on the same submissions.
 
-    python benchmarks/grading.py [--rounds 3] [--lesson 04_kl_divergence] [--dask]
+    python -m benchmarks.grading [--rounds 3] [--lesson 04_kl_divergence] [--dask]
 
 Both start from the same nbgrader course, with the same submissions (the lesson solved,
 by right variants and known mistakes in turn), each in processes of its own; rounds are
 interleaved. A figure is the median over the rounds. The marginal submission is the
 slope between a small and a larger class, so that start-up cancels. A round in which
-other processes used more than a twentieth of the machine is thrown away, and repeated.
+other processes used more than a twentieth of the machine, just before or after it, is
+thrown away and repeated.
 
 What belongs here: this comparison. What does not: checks of correctness (tests).
 """
@@ -16,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -26,6 +26,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+
+from benchmarks.load import share_at_rest
 
 ROOT = Path(__file__).resolve().parents[1]
 FOREIGN = 0.05  # of the machine's time, used by others, above which a round is void
@@ -120,26 +122,12 @@ def _is_answer(cell: dict) -> bool:
 # --- measuring ------------------------------------------------------------------------
 
 
-def busy() -> float:
-    """Seconds of CPU that the whole machine has used."""
-    fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
-    user, nice, system, _, _, irq, soft, *_ = map(int, fields)
-    return (user + nice + system + irq + soft) / os.sysconf("SC_CLK_TCK")
-
-
-def own() -> float:
-    """Seconds of CPU that this process and its ended children have used."""
-    parts = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    return sum(sum(resource.getrusage(p)[:2]) for p in parts)
-
-
 def quiet(measure: Callable[[], float]) -> tuple[float, float]:
-    """A measurement, and the share of the machine that others used meanwhile."""
+    """A measurement, and the larger share that others used just before and after."""
     for _ in range(TRIES):
-        start, others = time.perf_counter(), busy() - own()
+        before = share_at_rest()
         value = measure()
-        spent = (time.perf_counter() - start) * (os.cpu_count() or 1)
-        share = max(0.0, busy() - own() - others) / spent
+        share = max(before, share_at_rest())
         if share <= FOREIGN:
             break
     return value, share

@@ -25,6 +25,7 @@ import torch
 from torch import Generator, Tensor
 
 from benchmarks import loops
+from benchmarks.load import foreign_share, jiffies
 from vae_edu import data, models, paths, runs
 from vae_edu.evaluate import binarized_test_set, evaluate
 from vae_edu.train import TrainConfig, device_name, has_amx, negative_elbo, train
@@ -94,25 +95,6 @@ class RowResult:
 
 
 # --- the clock --------------------------------------------------------------------
-
-
-def jiffies() -> tuple[int, int]:
-    """Return the machine's busy and total CPU time; (0, 0) where Linux is not."""
-    try:
-        line = Path("/proc/stat").read_text("ascii").splitlines()[0]
-    except OSError:
-        return 0, 0
-    values = [int(word) for word in line.split()[1:9]]  # guest is within user
-    idle = values[3] + values[4]
-    return sum(values) - idle, sum(values)
-
-
-def foreign_share(
-    before: tuple[int, int], after: tuple[int, int], own: float, ticks: int = 100
-) -> float:
-    """Return the share of the machine that others took, own: our CPU seconds."""
-    busy, total = (b - a for a, b in zip(before, after, strict=True))
-    return max(0.0, busy - own * ticks) / total if total > 0 else 0.0
 
 
 def timed(work: Work) -> tuple[float, float]:

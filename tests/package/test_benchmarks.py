@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Generator
 
-from benchmarks import gpu, loops, training
+from benchmarks import gpu, load, loops, training
 from vae_edu import data, models, paths
 from vae_edu.evaluate import binarized_test_set, evaluate
 
@@ -19,13 +19,13 @@ needs_mnist = pytest.mark.skipif(
 
 def test_foreign_load_is_what_others_took():
     before, after = (1000, 2000), (1150, 2200)  # 150 of 200 ticks busy
-    assert training.foreign_share(before, after, own=1.0) == pytest.approx(0.25)
-    assert training.foreign_share(before, after, own=9.0) == 0.0
-    assert training.foreign_share((0, 0), (0, 0), own=1.0) == 0.0
+    assert load.foreign_share(before, after, own=1.0) == pytest.approx(0.25)
+    assert load.foreign_share(before, after, own=9.0) == 0.0
+    assert load.foreign_share((0, 0), (0, 0), own=1.0) == 0.0
 
 
 def test_the_machines_time_grows():
-    busy, total = training.jiffies()
+    busy, total = load.jiffies()
     assert 0 <= busy <= total
 
 
