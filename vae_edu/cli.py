@@ -163,7 +163,7 @@ def _grade(verbs: Verbs) -> None:
 
 
 def _add_scale(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--jobs", type=int, metavar="N", help="default: every core")
+    parser.add_argument("--jobs", type=int, metavar="N", help="default: as many as pay")
     parser.add_argument("--shard", metavar="i/N", help="the i-th of N parts, from 1")
     parser.add_argument(
         "--scheduler", metavar="ADDRESS", help="a Dask cluster, tcp://host:8786"
@@ -185,6 +185,18 @@ def _add_judging(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_grade(args: argparse.Namespace) -> int:
+    from vae_edu.grading import start
+
+    policy = "off" if args.unsafe_no_sandbox else "require"
+    if args.scheduler is None and args.jobs in (None, 1):
+        start.early(policy)
+    try:
+        return _graded(args, policy)
+    finally:
+        start.unused()
+
+
+def _graded(args: argparse.Namespace, policy: str) -> int:
     from vae_edu.grading import batch, collect
 
     course = collect.course_folder(args.course)
@@ -199,7 +211,7 @@ def _run_grade(args: argparse.Namespace) -> int:
         scheduler=args.scheduler,
         again=args.regrade,
         seconds=args.seconds,
-        policy="off" if args.unsafe_no_sandbox else "require",
+        policy=policy,
     )
 
 

@@ -132,6 +132,12 @@ class Engine:
         self.modules.append(module)
         return Answer(value=float(len(self.modules) - 1))
 
+    def _forget(self, request: Request) -> Answer:
+        """Start anew, as for another law: no module yet, no result."""
+        self.modules.clear()
+        self._last = []
+        return Answer()
+
     def _move(self, request: Request) -> Answer:
         dtype, device = request.options.get("dtype"), request.options.get("device")
         module = self.modules[request.handle]

@@ -228,9 +228,9 @@ def inputs(monkeypatch):
     drawn, public = set(), set()
     run_law = verdicts._run_law
 
-    def watched(law, subject, truth, seed):
+    def watched(law, subject, truth, seed, **how):
         numbers = public if seed == PUBLIC_SEED else drawn
-        return run_law(law, _noted(subject, numbers), truth, seed)
+        return run_law(law, _noted(subject, numbers), truth, seed, **how)
 
     monkeypatch.setattr(verdicts, "_run_law", watched)
     return lambda: {text for text in drawn - public if len(text) > 8}

@@ -44,12 +44,17 @@ def laws_of(topic: str) -> Laws:
     return import_module(f"vae_edu.checks.{topic}").LAWS
 
 
-def run_law(law: Law, subject: Subject, truth: Truth, seed: str) -> Verdict:
-    """Try one law; all outcomes are verdicts: it holds only if it ran to its end."""
+def run_law(
+    law: Law, subject: Subject, truth: Truth, seed: str, *, noted: bool = True
+) -> Verdict:
+    """Try one law; all outcomes are verdicts: it holds only if it ran to its end.
+
+    noted: keep what came back, in a few numbers, for a diagnosis.
+    """
     witness = Witness(subject)
     draw = Draw(f"{seed}/{law.exercise}/{law.name}")
     try:
-        law.body(witness.subject(), truth, draw)
+        law.body(witness.subject() if noted else subject, truth, draw)
     except Broken as broken:
         verdict = Verdict(law, False, broken.kind, broken.message)
         verdict.got, verdict.expected = broken.got, broken.expected

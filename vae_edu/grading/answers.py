@@ -13,7 +13,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from vae_edu import catalogue
 from vae_edu.errors import CourseError
 
 LARGEST = 20 * 10**6  # bytes of a file that is read; outputs with pictures are large
+TEXTS, LONG = 512, 10_000  # cells that are remembered, none longer
 MOST_CODE = 200_000  # characters; a lesson has 20,000, and parsing may be quadratic
 
 
@@ -190,9 +191,20 @@ def _source(cell: dict[str, Any]) -> str:
 def _code(cell: dict[str, Any], source: str) -> str:
     """What of a cell's text is run."""
     metadata = _dictionary(cell, "metadata")
-    tags, code = metadata.get("tags"), _without_magic(source)
+    tags = metadata.get("tags")
     experiment = isinstance(tags, list) and "experiment" in tags
-    return _imports_of(code) if experiment and not metadata.get("nbgrader") else code
+    given = experiment and not metadata.get("nbgrader")
+    run = _known_run if len(source) < LONG else _run
+    return run(source, given)
+
+
+def _run(source: str, given: bool) -> str:
+    """What of a text is run; given: by the lesson, as an experiment."""
+    code = _without_magic(source)
+    return _imports_of(code) if given else code
+
+
+_known_run = lru_cache(TEXTS)(_run)  # most cells are alike in a whole class
 
 
 def _dictionary(parent: dict[str, Any], key: str) -> dict[str, Any]:
@@ -235,7 +247,11 @@ def _imports_of(text: str) -> str:
 
 def defined(pieces: Iterable[str]) -> list[str]:
     """The exercises that the pieces define at top level, in the order of the course."""
-    names = {name for piece in pieces for name in _defined_names(piece)}
+    names = {
+        name
+        for piece in pieces
+        for name in (_known_names if len(piece) < LONG else _defined_names)(piece)
+    }
     return [e.name for e in catalogue.all_exercises() if e.name in names]
 
 
@@ -259,3 +275,6 @@ def _defined_names(piece: str) -> set[str]:
                 n for n in ast.iter_child_nodes(node) if isinstance(n, ast.stmt)
             ]
     return names
+
+
+_known_names = lru_cache(TEXTS)(_defined_names)

@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import (
@@ -33,11 +34,12 @@ from tqdm import tqdm
 from vae_edu import catalogue
 from vae_edu.errors import CourseError
 from vae_edu.grading import run_folder, sandbox
-from vae_edu.grading.answers import read_lesson, unopened
+from vae_edu.grading.answers import Submission, read_lesson, unopened
 from vae_edu.grading.grade import LAW_SECONDS, Grade, grade, warm_zygote
 from vae_edu.grading.store import Store
 from vae_edu.grading.summary import Outcome, conclude
 
+EACH = 25  # submissions a job, for its start (seconds) to pay
 AHEAD = 4  # tasks a job that wait in the executor: memory stays flat
 STOPPED = 130  # as a shell says it of Ctrl-C
 DIED = "not graded: the grading process died twice"
@@ -59,15 +61,14 @@ class Task:
 def grade_task(task: Task) -> Outcome:
     """Grade one submission, or find its grade; never raises for what it holds."""
     try:
-        if found := known(task):
+        if isinstance(found := _found(task), Outcome):
             return found
-        store = Store(Path(task.course), task.topic, task.policy)
-        submission, topic = read_lesson(Path(task.path), task.topic)
-        zygote = warm_zygote(task.policy)
-        made = grade(zygote, submission, topic, store.seed, task.seconds)
-        folder = run_folder.beside(Path(task.path), topic)
+        submission, store, key, folder = found
+        made = grade(
+            warm_zygote(task.policy), submission, task.topic, store.seed, task.seconds
+        )
         made = run_folder.with_run(made, folder, store.seed)
-        store.put(store.key(submission, run_folder.digest(folder)), made)
+        store.put(key, made)
         return _outcome(task, made)
     except CourseError as error:
         return Outcome(task.student, None, 0.0, f"not graded: {error}")
@@ -78,17 +79,24 @@ def grade_task(task: Task) -> Outcome:
 
 def known(task: Task) -> Outcome | None:
     """What can be said without judging: an earlier run's grade, or no readable file."""
+    found = _found(task)
+    return found if isinstance(found, Outcome) else None
+
+
+def _found(task: Task) -> Outcome | tuple[Submission, Store, str, Path | None]:
+    """What can be said without judging; else what it takes to judge."""
     if problem := _about_file(Path(task.path)):
         return Outcome(task.student, None, 0.0, f"no grade: {problem}")
     submission, _ = read_lesson(Path(task.path), task.topic)
     if submission.problem:
         return Outcome(task.student, None, 0.0, f"no grade: {submission.problem}")
-    if task.again:
-        return None
     store = Store(Path(task.course), task.topic, task.policy)
     folder = run_folder.beside(Path(task.path), task.topic)
-    found = store.get(store.key(submission, run_folder.digest(folder)))
-    return None if found is None else _outcome(task, found, known=True)
+    key = store.key(submission, run_folder.digest(folder))
+    made = None if task.again else store.get(key)
+    if made is not None:
+        return _outcome(task, made, known=True)
+    return submission, store, key, folder
 
 
 def _about_file(path: Path) -> str:
@@ -269,6 +277,11 @@ def engine(jobs: int, scheduler: str | None) -> Callable[[], Any]:
 
 
 def _dask(scheduler: str) -> Any:
+    return _DaskExecutor(_client(scheduler))
+
+
+def _client(scheduler: str) -> Any:
+    """A Dask client; a CourseError where there is no Dask, or nobody answers."""
     try:
         from distributed import Client
     except ImportError:
@@ -277,12 +290,11 @@ def _dask(scheduler: str) -> Any:
             "cluster's environment."
         ) from None
     try:
-        client = Client(scheduler, timeout=20)
+        return Client(scheduler, timeout=20)
     except (OSError, ValueError) as error:
         raise CourseError(
             f"No Dask scheduler answers at {scheduler}: {error}"
         ) from None
-    return _DaskExecutor(client)
 
 
 class _DaskExecutor:
@@ -320,7 +332,6 @@ def command(
     _refuse(jobs, seconds, policy if scheduler is None else sandbox.OFF)
     topic = catalogue.topic_of(lesson)
     found = of_shard(chosen(_handed_in(course, topic), students), shard)
-    jobs = jobs or os.cpu_count() or 1
     tasks = [
         Task(s, str(p), topic, str(course), policy, seconds, again) for s, p in found
     ]
@@ -329,10 +340,41 @@ def command(
         _all(tasks, jobs, scheduler), "grading", len(tasks), unit=" submission"
     )
     try:
-        return conclude(course, topic, [*shown], shard=shard, some=bool(students))
+        with _heeding_interrupts() as asked:
+            outcomes = [*_until(asked, shown)]
+        return conclude(course, topic, outcomes, shard=shard, some=bool(students))
     except KeyboardInterrupt:
         print("\nStopped. Grades are kept: the same command goes on from here.")
         return STOPPED
+
+
+@contextmanager
+def _heeding_interrupts() -> Iterator[threading.Event]:
+    """An event that a Ctrl-C sets for good, beside its exception.
+
+    The exception is lost where it is raised in a callback or a finalizer.
+    """
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def heed(number: int, frame: Any) -> None:
+        asked.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, heed)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _until(asked: threading.Event, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+    for outcome in outcomes:
+        yield outcome
+        if asked.is_set():
+            raise KeyboardInterrupt
 
 
 def _handed_in(course: Path, topic: str) -> list[tuple[str, Path]]:
@@ -359,17 +401,30 @@ def _refuse(jobs: int | None, seconds: float, policy: str) -> None:
         raise CourseError(f"There is no sandbox here ({said}). {sandbox.REMEDY}")
 
 
-def _all(tasks: Sequence[Task], jobs: int, scheduler: str | None) -> Iterator[Outcome]:
+def _all(
+    tasks: Sequence[Task], jobs: int | None, scheduler: str | None
+) -> Iterator[Outcome]:
     """Outcomes that are known already, then those of the rest."""
-    rest = []
-    for task in tasks:
-        found = None
-        with suppress(Exception):  # which `grade_task` meets again, and tells
-            found = known(task)
-        if found is None:
-            rest.append(task)
-        else:
-            yield found
+    rest = [*tasks]
+    if tasks and Store.holds_any(Path(tasks[0].course), tasks[0].topic):
+        rest = []
+        for task in tasks:
+            found = None
+            with suppress(Exception):  # which `grade_task` meets again, and tells
+                found = known(task)
+            if found is None:
+                rest.append(task)
+            else:
+                yield found
     if rest:
-        jobs = min(jobs, len(rest))
+        jobs = _workers(jobs, scheduler, len(rest))
         yield from run(rest, engine(jobs, scheduler), AHEAD * jobs)
+
+
+def _workers(jobs: int | None, scheduler: str | None, count: int) -> int:
+    """How many submissions are graded at a time."""
+    if scheduler is not None:
+        with _client(scheduler) as client:
+            return max(1, sum(client.nthreads().values()))
+    most = jobs or min(os.cpu_count() or 1, 1 + count // EACH)
+    return min(most, count)

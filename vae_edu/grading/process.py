@@ -1,7 +1,7 @@
 """The process that runs learners' code, as the judge sees it: started, asked, ended.
 
 What belongs here: a zygote's handle, sessions (a submission loaded in a process of its
-own), and subjects that live there. What does not: laws, true values, scores.
+own) and their forks. What does not: what is asked there (`ahead`), laws, scores.
 """
 
 from __future__ import annotations
@@ -10,19 +10,18 @@ import os
 import select
 import signal
 import socket
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from vae_edu import catalogue
 from vae_edu.errors import CourseError
-from vae_edu.grading import sandbox, wire
+from vae_edu.grading import sandbox, start, wire
 from vae_edu.grading.answers import Submission
-from vae_edu.subject import Answer, Request, Subject, SubjectError
+from vae_edu.grading.light import spare_the_compiler
+from vae_edu.subject import SubjectError
 from vae_edu.work import reference_file
 
 START_SECONDS = 120.0  # patience with a zygote on a busy machine
@@ -45,6 +44,7 @@ class Zygote:
                 "Judging forks processes, which this system cannot do. "
                 "Use Linux, macOS or WSL."
             )
+        spare_the_compiler()  # this process need not know it either
         self.limits = limits
         self.problems: list[str] = []
         for kind in sandbox.kinds(policy):
@@ -60,17 +60,14 @@ class Zygote:
 
     def _start(self, kind: str) -> str:
         """Start it; the problem, if it did not start."""
-        self.control, other = socket.socketpair()
-        with other, tempfile.TemporaryFile() as said:
-            self.process = _popen(kind, self.limits, other.fileno(), said)
-            other.close()
-            with suppress(wire.WireError, OSError):
-                wire.receive(self.control, time.monotonic() + START_SECONDS)
-                return ""
-            self.close()
-            said.seek(0)
-            words = said.read().decode(errors="replace").strip()
-        return words.splitlines()[-1][:300] if words else "it did not start"
+        self.started = start.take(kind, self.limits)
+        self.process, self.control = self.started.process, self.started.control
+        with suppress(wire.WireError, OSError):
+            wire.receive(self.control, time.monotonic() + START_SECONDS)
+            return ""
+        problem = self.started.words()
+        self.close()
+        return problem
 
     def fork(self) -> Fork:
         """A new session; the zygote is started again where it has died."""
@@ -96,37 +93,7 @@ class Zygote:
 
     def close(self) -> None:
         """End it."""
-        self.control.close()
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-
-
-def _popen(
-    kind: str, limits: sandbox.Limits, control: int, said: Any
-) -> subprocess.Popen[bytes]:
-    """The zygote's process, with nothing of ours but its socket."""
-    code = f"import sys; sys.path[:] = {sandbox.search_path()!r}; "
-    code += "from vae_edu.grading import sandbox; "
-    code += f"sandbox.begin({control}, {kind!r}, *{astuple(limits)})"
-    command, passed = [sandbox.python(), "-P", "-s", "-B", "-c", code], [control]
-    if kind == sandbox.BUBBLEWRAP:
-        passed.append(sandbox.filter_file())
-        command = sandbox.command(command, passed[-1])
-    try:
-        return subprocess.Popen(
-            command,
-            pass_fds=passed,
-            env=sandbox.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=said,
-        )
-    finally:
-        for descriptor in passed[1:]:
-            os.close(descriptor)
+        self.started.close()
 
 
 @dataclass
@@ -240,24 +207,26 @@ def _load(
         "wanted": submission.wanted,
         "earlier": earlier_sources(topic),
     }
-    _hand_over(fork, message)
+    try:
+        hand_over(fork, wire.frame(message))
+    except wire.WireError as error:
+        raise SubjectError("TooLarge", f"{error}") from None
+    reader = wire.Reader(fork.sock, ahead=0)
     at, reply = None, {"at": None}
     while "at" in reply:
         at = reply["at"] if isinstance(reply["at"], int) else at
         try:
-            reply = _reply(fork, deadline)
+            reply = reply_of(reader, deadline)
         except SubjectError as error:
             raise _Lost(at, error) from None
     if "failed" in reply:
         raise SubjectError("LoadError", str(reply["failed"]))
 
 
-def _hand_over(fork: Fork, message: dict[str, Any]) -> None:
-    """Send a message to a process that may have died, or not listen."""
+def hand_over(fork: Fork, frames: bytes) -> None:
+    """Send messages to a process that may have died, or not listen."""
     try:
-        wire.send(fork.sock, message)
-    except wire.WireError as error:
-        raise SubjectError("TooLarge", f"{error}") from None
+        fork.sock.sendall(frames)
     except TimeoutError:
         raise SubjectError("Timeout", "the code did not finish in time") from None
     except OSError:
@@ -271,34 +240,11 @@ def earlier_sources(topic: str) -> dict[str, str]:
     return {t: f.read_text(encoding="utf-8") for t, f in files.items() if f.exists()}
 
 
-def _reply(fork: Fork, deadline: float) -> dict[str, Any]:
+def reply_of(reader: wire.Reader, deadline: float) -> dict[str, Any]:
     """A message from a process that may hang, die or talk nonsense."""
     try:
-        return wire.receive(fork.sock, deadline)
+        return reader.receive(deadline)
     except TimeoutError:
         raise SubjectError("Timeout", "the code did not finish in time") from None
     except (wire.WireError, OSError) as error:
         raise SubjectError("Died", f"the process that ran it died: {error}") from None
-
-
-def remote(fork: Fork, seconds: float) -> Subject:
-    """A subject in another process, which may keep us waiting so long in all.
-
-    The judge's own time (an oracle's first import, a quadrature) does not count.
-    """
-    left = seconds
-
-    def perform(request: Request) -> Answer:
-        nonlocal left
-        asked = time.monotonic()
-        try:
-            _hand_over(fork, wire.request_message(request))
-            reply = _reply(fork, asked + left)
-        finally:
-            left -= time.monotonic() - asked
-        try:
-            return wire.answer_of(reply)
-        except (wire.WireError, KeyError, TypeError, ValueError, AttributeError):
-            raise SubjectError("Died", "its process sent no valid answer") from None
-
-    return Subject(perform)

@@ -71,7 +71,13 @@ _WITHHELD = (
     *("grading", "build", "cli.py", "models.py", "train.py", "evaluate.py"),
     *("program.py", "runs.py", "launch.py", "reproduce.py", "handin.py", "gallery.py"),
 )
-_NEEDED = ("__init__.py", "sandbox.py", "wire.py", "zygote.py")  # of `grading`
+_NEEDED = (
+    "__init__.py",
+    "light.py",
+    "sandbox.py",
+    "wire.py",
+    "zygote.py",
+)  # of `grading`
 _SYSTEM = (
     *("/usr/lib", "/usr/lib64", "/usr/lib32", "/usr/local/lib"),
     *("/etc/ld.so.cache", "/etc/alternatives", "/sys/devices/system/cpu"),

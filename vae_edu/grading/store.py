@@ -53,6 +53,11 @@ class Store:
                 "Give write access to it, or another folder with --course."
             ) from None
 
+    @staticmethod
+    def holds_any(course: Path, topic: str) -> bool:
+        """Whether a grade of a lesson may be kept in a course."""
+        return any((course / FOLDER / catalogue.folder_of(topic)).glob("*/*.json"))
+
     def key(self, submission: Submission, beside: str = "") -> str:
         """A hash of all that decides a submission's grade; beside: of other files'."""
         parts = [self.topic, self.policy, self.seed, judges(), submission.problem]

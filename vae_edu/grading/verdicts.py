@@ -20,8 +20,9 @@ from vae_edu.checks.law import Law, OracleTruth, Truth
 from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth, table
 from vae_edu.errors import CourseError
 from vae_edu.grading import wire
+from vae_edu.grading.ahead import Line, Script, script_of
 from vae_edu.grading.answers import Submission
-from vae_edu.grading.process import Fork, Zygote, fork_law, remote, session
+from vae_edu.grading.process import Fork, Zygote, fork_law, session
 from vae_edu.grading.truth import RememberedTruth
 from vae_edu.paths import course_root
 from vae_edu.subject import SubjectError, local
@@ -63,10 +64,8 @@ def judge_lesson(
     Raises SubjectError where its code does not come to an end.
     """
     with session(zygote, submission, topic, seconds) as fork:
-        judged = {
-            name: judge_exercise(fork, topic, name, seed, seconds)
-            for name in submission.wanted
-        }
+        trial = Trial(fork, topic, oracle_of(topic), seed, seconds)
+        judged = judge_exercises(trial, submission.wanted)
     broken = {name: j for name, j in judged.items() if j.explicable}
     if broken:
         with suppress(SubjectError), session(zygote, submission, topic, seconds) as new:
@@ -75,20 +74,45 @@ def judge_lesson(
     return judged
 
 
-def judge_exercise(
-    fork: Fork, topic: str, exercise: str, seed: str, seconds: float
-) -> Judgement:
-    """Every law, public and hidden, on inputs drawn from `seed`."""
-    laws = every_law(topic, exercise)
-    if not laws:
-        raise CourseError(f"The exercise {exercise!r} has no laws to judge it by.")
-    truth = oracle_of(topic)
-    verdicts = _together(fork, laws, truth, seed, seconds)
+@dataclass
+class Trial:
+    """What the laws are tried on, and with: a session, true values, a seed, a time."""
+
+    fork: Fork
+    topic: str
+    truth: Truth
+    seed: str
+    seconds: float
+
+    def laws(self, exercise: str) -> list[Law]:
+        """Every law of an exercise; a CourseError where there is none."""
+        if not (laws := every_law(self.topic, exercise)):
+            raise CourseError(f"The exercise {exercise!r} has no laws to judge it by.")
+        return laws
+
+
+def judge_exercises(trial: Trial, names: Sequence[str]) -> dict[str, Judgement]:
+    """Every law, public and hidden, of some exercises, on inputs drawn from a seed."""
+    judged: dict[str, Judgement] = {}
+    while len(judged) < len(names):
+        tried = _together(trial, names[len(judged) :])
+        for place, (name, verdicts) in enumerate(tried.items()):
+            if verdicts[-1].holds:
+                judged[name] = Judgement(verdicts)
+            else:  # where others went before, what they left may have broken it
+                judged[name] = _judge_apart(trial, name, verdicts if not place else [])
+    return judged
+
+
+def _judge_apart(trial: Trial, exercise: str, tried: list[Verdict]) -> Judgement:
+    """An exercise with a broken law; tried: in a process of its own, up to there."""
+    laws = trial.laws(exercise)
+    verdicts = tried or _together(trial, [exercise])[exercise]
     broken = verdicts[-1]
     if broken.holds:
         return Judgement(verdicts)
     first = verdicts[:1] if _answered(verdicts[0]) else []
-    verdicts = _apart(fork, laws, truth, seed, seconds, first)
+    verdicts = _apart(trial, laws, first)
     if all(v.holds for v in verdicts) and _answered(broken):
         verdicts[laws.index(broken.law)] = broken  # it remembers what came before
     return Judgement(verdicts)
@@ -112,36 +136,54 @@ def explain(
     judgement.known = misconception(topic, exercise, judgement.public)
 
 
-def _together(
-    fork: Fork, laws: Sequence[Law], truth: Truth, seed: str, seconds: float
-) -> list[Verdict]:
-    """The laws in one process, up to the first that is broken.
+def _together(trial: Trial, names: Sequence[str]) -> dict[str, list[Verdict]]:
+    """The laws of exercises in one process, up to the first that is broken.
 
     Ten times faster than a process a law. A law that finds another state than the one
     after loading is harder to keep, but for one thing: what goes wrong in the very
     first call alone is seen by the first law only. Where all hold, that is the verdict.
     """
-    own = _forked(fork, seconds)
-    if own is None:
-        return [_died(law) for law in laws[:1]]
+    tried: dict[str, list[Verdict]] = {}
+    while len(tried) < len(names):
+        rest = [*names[len(tried) :]]
+        laws = {name: trial.laws(name) for name in rest}
+        own = _forked(trial.fork, trial.seconds)
+        if own is None:
+            return tried | {rest[0]: [_died(law) for law in laws[rest[0]][:1]]}
+        try:
+            line = Line(own, [_script(trial, law) for n in rest for law in laws[n]])
+            for name in rest:
+                verdicts = _until_broken(trial, line, laws[name])
+                if line.strayed:
+                    break
+                tried[name] = verdicts
+                if not verdicts[-1].holds:
+                    return tried
+        finally:
+            own.kill()
+    return tried
+
+
+def _until_broken(trial: Trial, line: Line, laws: Sequence[Law]) -> list[Verdict]:
     verdicts: list[Verdict] = []
-    try:
-        for law in laws:
-            verdicts.append(_timed(_run_law(law, remote(own, seconds), truth, seed)))
-            if not verdicts[-1].holds:
-                break
-    finally:
-        own.kill()
+    for law in laws:
+        verdicts.append(_timed(_tried(trial, line, law)))
+        if not verdicts[-1].holds:
+            break
     return verdicts
 
 
+def _tried(trial: Trial, line: Line, law: Law) -> Verdict:
+    subject = line.begin(trial.seconds)
+    return _run_law(law, subject, trial.truth, trial.seed, noted=False)
+
+
+def _script(trial: Trial, law: Law) -> Script:
+    return script_of(trial.topic, law, trial.truth, trial.seed)
+
+
 def _apart(
-    fork: Fork,
-    laws: Sequence[Law],
-    truth: Truth,
-    seed: str,
-    seconds: float,
-    first: Sequence[Verdict],
+    trial: Trial, laws: Sequence[Law], first: Sequence[Verdict]
 ) -> list[Verdict]:
     """Each law in a process of its own, as it was right after loading.
 
@@ -150,7 +192,7 @@ def _apart(
     """
     verdicts = [*first]
     for law in laws[len(first) :]:
-        verdicts.append(_try(fork, law, truth, seed, seconds, verdicts))
+        verdicts.append(_try(trial, law, verdicts))
     return verdicts
 
 
@@ -160,17 +202,13 @@ def _public(fork: Fork, topic: str, exercise: str, seconds: float) -> list[Verdi
     verdicts: list[Verdict] = []
     for law in laws_of(topic).of(exercise):
         truth = RecordedTruth(said.get(law.name, ()))
-        verdicts.append(_try(fork, law, truth, PUBLIC_SEED, seconds, verdicts))
+        trial = Trial(fork, topic, truth, PUBLIC_SEED, seconds)
+        verdicts.append(_try(trial, law, verdicts, noted=True))
     return verdicts
 
 
 def _try(
-    fork: Fork,
-    law: Law,
-    truth: Truth,
-    seed: str,
-    seconds: float,
-    before: Sequence[Verdict],
+    trial: Trial, law: Law, before: Sequence[Verdict], *, noted: bool = False
 ) -> Verdict:
     """One law in a process of its own, forked from the session.
 
@@ -180,11 +218,12 @@ def _try(
         return Verdict(law, False, "unfinished", "not tried: the answer is unfinished")
     if sum(v.kind == "time" for v in before) >= PATIENCE:
         return Verdict(law, False, "time", "not tried: other laws ran out of time")
-    own = _forked(fork, seconds)
+    own = _forked(trial.fork, trial.seconds)
     if own is None:
         return _died(law)
     try:
-        return _timed(_run_law(law, remote(own, seconds), truth, seed))
+        subject = Line(own, [Script()]).begin(trial.seconds)
+        return _timed(_run_law(law, subject, trial.truth, trial.seed, noted=noted))
     finally:
         own.kill()
 

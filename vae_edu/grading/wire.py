@@ -38,47 +38,66 @@ class WireError(Exception):
     """The other side closed, was too late, or sent something that is no frame."""
 
 
-def send(sock: socket.socket, message: dict[str, Any]) -> None:
-    """Send one message: JSON-like data with tensors, probes, tuples in it."""
+def frame(message: dict[str, Any]) -> bytes:
+    """A message as bytes: JSON-like data with tensors, probes, tuples in it."""
     blobs: list[bytes] = []
     header = json.dumps(_pack(message, blobs)).encode()
     body = b"".join(blobs)
     if len(header) > HEADER_LIMIT or len(header) + len(body) > LIMIT:
         raise WireError("the message is too large")
-    sock.sendall(_HEAD.pack(len(header), len(body)) + header + body)
+    return _HEAD.pack(len(header), len(body)) + header + body
+
+
+def send(sock: socket.socket, message: dict[str, Any]) -> None:
+    """Send one message; see `frame`."""
+    sock.sendall(frame(message))
 
 
 def receive(sock: socket.socket, deadline: float | None = None) -> dict[str, Any]:
-    """Receive one message; `deadline` is a `time.monotonic()` moment."""
-    header_size, body_size = _HEAD.unpack(_exactly(sock, _HEAD.size, deadline))
-    if header_size > HEADER_LIMIT or header_size + body_size > LIMIT:
-        raise WireError("the message is too large")
-    header = _exactly(sock, header_size, deadline)
-    body = _exactly(sock, body_size, deadline)
-    try:
-        message = _unpack(json.loads(header), memoryview(bytearray(body)))
-    except WireError:
-        raise
-    except Exception as error:  # whatever was sent, the receiver goes on
-        raise WireError(f"not a message: {type(error).__name__}") from None
-    if not isinstance(message, dict):
-        raise WireError("not a message")
-    return message
+    """Receive one message, and not a byte more; see `Reader`."""
+    return Reader(sock, ahead=0).receive(deadline)
 
 
-def _exactly(sock: socket.socket, size: int, deadline: float | None) -> bytes:
-    chunks: list[bytes] = []
-    while size:
-        if deadline is not None:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([sock], [], [], left)[0]:
-                raise TimeoutError
-        chunk = sock.recv(min(size, 1 << 20))
-        if not chunk:
-            raise WireError("the process ended")
-        chunks.append(chunk)
-        size -= len(chunk)
-    return b"".join(chunks)
+class Reader:
+    """Receives messages, some of which may have arrived together.
+
+    ahead: bytes to read at a time, where more than the message at hand has come.
+    """
+
+    def __init__(self, sock: socket.socket, ahead: int = 1 << 16) -> None:
+        self._sock, self._ahead = sock, ahead
+        self._held = bytearray()
+
+    def receive(self, deadline: float | None = None) -> dict[str, Any]:
+        """The next message; `deadline` is a `time.monotonic()` moment."""
+        header_size, body_size = _HEAD.unpack(self._exactly(_HEAD.size, deadline))
+        if header_size > HEADER_LIMIT or header_size + body_size > LIMIT:
+            raise WireError("the message is too large")
+        header = self._exactly(header_size, deadline)
+        body = self._exactly(body_size, deadline)
+        try:
+            message = _unpack(json.loads(header), memoryview(body))
+        except WireError:
+            raise
+        except Exception as error:  # whatever was sent, the receiver goes on
+            raise WireError(f"not a message: {type(error).__name__}") from None
+        if not isinstance(message, dict):
+            raise WireError("not a message")
+        return message
+
+    def _exactly(self, size: int, deadline: float | None) -> bytearray:
+        while (missing := size - len(self._held)) > 0:
+            if deadline is not None:
+                left = deadline - time.monotonic()
+                if left <= 0 or not select.select([self._sock], [], [], left)[0]:
+                    raise TimeoutError
+            chunk = self._sock.recv(max(self._ahead, min(missing, 1 << 20)))
+            if not chunk:
+                raise WireError("the process ended")
+            self._held += chunk
+        taken = self._held[:size]
+        del self._held[:size]
+        return taken
 
 
 def _pack(value: Any, blobs: list[bytes]) -> Any:

@@ -28,7 +28,8 @@ import torch
 
 from vae_edu import work
 from vae_edu.grading import sandbox, wire
-from vae_edu.subject import Engine, SubjectError
+from vae_edu.grading.light import spare_the_compiler
+from vae_edu.subject import Engine, Request, SubjectError
 
 
 class Walls(NamedTuple):
@@ -51,10 +52,11 @@ def main(control: socket.socket, kind: str, limits: sandbox.Limits) -> None:
 def _warm() -> None:
     """Import what submissions use; no parallel region, so that a fork is safe."""
     torch.set_num_threads(1)
+    spare_the_compiler()
     import_module("torch.distributions")
-    optim = import_module("torch.optim")
-    optim.Adam([torch.zeros(1, requires_grad=True)])
-    forward_mode = "torch._decomp.decompositions_for_jvp"  # imported late by torch
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)]).step()
+    torch.zeros(2, 2, device="meta").mean(0)
+    forward_mode = "torch._decomp.decompositions_for_jvp"
     with warnings.catch_warnings(), suppress(ImportError):
         warnings.simplefilter("ignore")
         import_module(forward_mode)
@@ -267,13 +269,15 @@ def _is_future(node: ast.stmt) -> bool:
 
 def _serve(sock: socket.socket, engine: Engine) -> None:
     """Perform requests until the judge has no more."""
-    while True:
-        try:
-            request = wire.request_of(wire.receive(sock))
-        except wire.WireError:
-            return
-        try:
-            message = wire.answer_message(engine.perform(request))
-        except SubjectError as error:
-            message = wire.error_message(error)
-        wire.send(sock, message)
+    reader = wire.Reader(sock)
+    with suppress(OSError, wire.WireError):
+        while True:
+            request = wire.request_of(reader.receive())
+            wire.send(sock, _performed(engine, request))
+
+
+def _performed(engine: Engine, request: Request) -> dict[str, Any]:
+    try:
+        return wire.answer_message(engine.perform(request))
+    except SubjectError as error:
+        return wire.error_message(error)

@@ -1,0 +1,45 @@
+"""Keeps torch.compile's machinery out of the processes that judge.
+
+torch imports it (seconds, 80 MB, copied by each fork) at the first step of an optimizer
+or the first operation on `meta`, only to ask that these be left out when compiling.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import torch
+
+NAME = "torch._dynamo"
+
+
+def spare_the_compiler() -> None:
+    """Put it off until this process asks for more than to be left alone by it."""
+    if NAME not in sys.modules:
+        sys.modules[NAME] = _Later(NAME)
+        vars(torch)["_dynamo"] = sys.modules[NAME]
+
+
+class _Later(types.ModuleType):
+    """Stands in for the machinery; becomes the real one when that is asked for."""
+
+    @staticmethod
+    def disable(function: Callable[..., Any], *how: Any, **more: Any) -> Any:
+        """Nothing is compiled here, so that nothing is to be left out."""
+        return function
+
+    @staticmethod
+    def graph_break() -> None:
+        """Nothing is compiled here."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name != "__path__":  # the import system looks
+            raise AttributeError(name)
+        if sys.modules.get(NAME) is self:
+            del sys.modules[NAME]
+            vars(torch).pop("_dynamo", None)
+        return getattr(import_module(NAME), name)
