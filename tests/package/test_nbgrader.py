@@ -14,9 +14,11 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell
+from nbgrader import api
 from nbgrader.api import Gradebook
 
 from vae_edu.checks.judging import run_public
+from vae_edu.grading import nbgrader
 from vae_edu.subject import local
 
 pytestmark = pytest.mark.slow
@@ -266,3 +268,24 @@ def test_plain_nbgrader_grades_the_released_lesson_too(tmp_path, root):
     path = tmp_path / "autograded" / "by heart" / LESSON / f"{LESSON}.ipynb"
     said = json.dumps(nbformat.read(path, 4))
     assert "not true at inputs of the grader" in said
+
+
+# --- one engine -----------------------------------------------------------------------
+
+
+def test_gradebooks_of_one_database_share_an_engine(tmp_path, monkeypatch):
+    """Also after it was closed, and where the file was removed and made anew."""
+    monkeypatch.setattr(api, "create_engine", api.create_engine)  # put back after this
+    nbgrader.share_engines()
+    nbgrader.share_engines()
+    url = f"sqlite:///{tmp_path}/gradebook.db"
+    with Gradebook(url) as one:
+        one.add_student("ada")
+        first = one.engine
+    with Gradebook(url) as again:
+        assert again.engine is first
+        assert [s.id for s in again.students] == ["ada"]
+    (tmp_path / "gradebook.db").unlink()
+    with Gradebook(url) as new, Gradebook(f"sqlite:///{tmp_path}/other.db") as other:
+        assert new.students == []
+        assert other.engine is not first
