@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,92 @@ def test_the_course_is_named_or_where_one_is(course, monkeypatch, root):
     assert collect.course_folder(None) == Path.cwd()
     with pytest.raises(CourseError, match="--course"):
         collect.course_folder(str(course / "gone"))
+
+
+# --- run folders of lesson 10 ---------------------------------------------------------
+
+TENTH = "10_full_mnist_run"
+
+
+def runs(downloads, course):
+    """Student -> {file: text} of the run folder, after the downloads were taken in."""
+    collect.take_in(str(downloads), course, "10")
+    return {
+        folder.name: {p.name: p.read_text() for p in (folder / TENTH / "run").iterdir()}
+        for folder in (course / "submitted").iterdir()
+        if (folder / TENTH / "run").is_dir()
+    }
+
+
+def packed(path, files):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+
+
+def test_a_run_folder_comes_along(downloads, course):
+    put(
+        downloads,
+        {
+            f"ada/{TENTH}.ipynb": "book",
+            "ada/run/run.json": "{}",
+            "ada/run/card.md": "card",
+            f"bob/{TENTH}.ipynb": "book",
+            f"Carl Li_7_assignsubmission_file/{TENTH}.ipynb": "book",
+            "Carl Li_7_assignsubmission_file/run/run.json": "carl's",
+        },
+    )
+    assert runs(downloads, course) == {
+        "ada": {"run.json": "{}", "card.md": "card"},
+        "Carl Li_7": {"run.json": "carl's"},
+    }
+
+
+@pytest.mark.parametrize("above", ["run/", "mine/run/", ""])
+def test_so_does_one_that_was_packed(downloads, course, above):
+    put(downloads, {f"doejane_12_345_{TENTH}.ipynb": "book"})
+    files = {f"{above}run.json": "{}", f"{above}card.md": "card"}
+    packed(downloads / "doejane_12_346_run.zip", files)
+    assert runs(downloads, course) == {
+        "doejane_12": {"run.json": "{}", "card.md": "card"}
+    }
+
+
+def test_the_newest_run_counts_and_what_it_replaces_is_kept(downloads, course):
+    put(downloads, {f"ada/{TENTH}.ipynb": "book", "ada/run/run.json": "old"})
+    assert runs(downloads, course) == {"ada": {"run.json": "old"}}
+    put(downloads, {"ada/run/run.json": "new"})
+    assert runs(downloads, course) == {"ada": {"run.json": "new"}}
+    assert runs(downloads, course) == {"ada": {"run.json": "new"}}
+    kept = [*(course / "grades" / TENTH / "replaced" / "ada").iterdir()]
+    assert [(p / "run.json").read_text() for p in kept] == ["old"]
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut"])
+def test_an_archive_that_cannot_be_unpacked_is_told(downloads, course, content):
+    put(downloads, {f"ada/{TENTH}.ipynb": "book"})
+    (downloads / "ada" / "run.zip").write_bytes(content)
+    assert runs(downloads, course) == {"ada": {"run.zip could not be unpacked": ""}}
+
+
+def test_an_archive_writes_nowhere_else(downloads, course):
+    put(downloads, {f"ada/{TENTH}.ipynb": "book"})
+    files = {"../../run/evil.txt": "evil", "/run/also.txt": "evil", "run/ok.txt": "ok"}
+    packed(downloads / "ada" / "run.zip", files)
+    before = {*course.parent.rglob("*.txt")}
+    assert set(runs(downloads, course)["ada"]) == {"evil.txt", "also.txt", "ok.txt"}
+    written = {*course.parent.rglob("*.txt")} - before
+    assert {p.parent for p in written} == {course / "submitted/ada" / TENTH / "run"}
+
+
+def test_an_archive_that_grows_is_not_unpacked(downloads, course, monkeypatch):
+    monkeypatch.setattr(collect.run_folder, "LARGEST", 1000)
+    put(downloads, {f"ada/{TENTH}.ipynb": "book"})
+    packed(downloads / "ada" / "run.zip", {"run/run.json": "0" * 1001})
+    assert runs(downloads, course) == {"ada": {"run.zip could not be unpacked": ""}}
+
+
+def test_other_lessons_take_no_run_folder_in(downloads, course):
+    put(downloads, {f"ada/{LESSON}.ipynb": "book", "ada/run/run.json": "{}"})
+    assert taken(downloads, course) == {"ada": only("book")}

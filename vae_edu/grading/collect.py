@@ -9,10 +9,15 @@ import filecmp
 import hashlib
 import re
 import shutil
+import tempfile
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from vae_edu import catalogue
 from vae_edu.errors import CourseError
+from vae_edu.grading import run_folder
+from vae_edu.grading.run_folder import RUN
 from vae_edu.grading.store import FOLDER
 from vae_edu.paths import course_root
 
@@ -38,7 +43,8 @@ def take_in(source: str, course: Path, lesson: str) -> None:
     """Copy each student's notebook from a folder of downloads into `submitted/`.
 
     A student is told by the file's name as Canvas or Moodle writes it, else by its
-    folder, else by its name. What is replaced is kept under `grades/`.
+    folder, else by its name. What is replaced is kept under `grades/`. Of a lesson with
+    a run folder, that comes along: as the folder `run`, or packed as a .zip.
     """
     folder = Path(source).expanduser()
     if not folder.is_dir():
@@ -53,6 +59,80 @@ def take_in(source: str, course: Path, lesson: str) -> None:
     for student, path in newest.items():
         _place(path, course, student, name)
     print(f"took in {len(newest)} submissions from {len(files)} files in {folder}")
+    if catalogue.topic_of(lesson) in run_folder.LESSONS:
+        _take_in_runs([p.relative_to(folder) for p in files], folder, course, name)
+
+
+# --- run folders ----------------------------------------------------------------------
+
+
+def _take_in_runs(
+    files: Sequence[Path], folder: Path, course: Path, lesson: str
+) -> None:
+    """Each student's newest run: a folder `run`, or an archive that holds one."""
+    runs: dict[str, Path] = {}
+    found = {p.parent if p.parent.name == RUN else p for p in files if _is_of_run(p)}
+    for path in sorted(found, key=lambda p: _run_order(folder / p)):
+        runs[student_of(path / "any", lesson)] = path
+    for student, path in runs.items():
+        target = course / "submitted" / student / lesson / RUN
+        with tempfile.TemporaryDirectory(dir=course) as aside:
+            whole = Path(aside, RUN)
+            whole.mkdir()
+            _read_run(folder / path, whole)
+            _place_run(whole, target, course / FOLDER / lesson / "replaced" / student)
+    print(f"took in {len(runs)} run folders")
+
+
+def _is_of_run(path: Path) -> bool:
+    return path.parent.name == RUN or path.suffix == ".zip"
+
+
+def _run_order(path: Path) -> tuple[int, float]:
+    """As `_order`: Canvas's number, else the time of the youngest file."""
+    found = _CANVAS.fullmatch(path.name)
+    files = [*path.iterdir()] if path.is_dir() else [path]
+    return int(found["number"]) if found else 0, max(p.stat().st_mtime for p in files)
+
+
+def _read_run(source: Path, target: Path) -> None:
+    """Copy the plain files of a folder, or of the archive's outermost `run`.
+
+    What is wrong with an archive becomes a file's name, which the grade then tells.
+    """
+    if source.is_dir():
+        for path in sorted(source.iterdir()):
+            if path.is_file() and not path.is_symlink():
+                shutil.copyfile(path, target / path.name)
+        return
+    try:
+        with zipfile.ZipFile(source) as archive:
+            members = [m for m in archive.infolist() if not m.is_dir()]
+            kept = [m for m in members if Path(m.filename).parent.name == RUN]
+            kept = kept or [m for m in members if "/" not in m.filename]
+            if sum(m.file_size for m in kept) > run_folder.LARGEST:
+                raise zipfile.BadZipFile
+            for member in kept:
+                name = Path(member.filename).name
+                with archive.open(member) as content, (target / name).open("wb") as to:
+                    shutil.copyfileobj(content, to)
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError, OSError):
+        (target / f"{source.name} could not be unpacked").touch()
+
+
+def _place_run(whole: Path, target: Path, replaced: Path) -> None:
+    """Put a run where the grader looks for it; what it replaces is kept."""
+    if target.is_dir():
+        if run_folder.digest(target) == run_folder.digest(whole):
+            return
+        kept = replaced / f"{RUN}-{run_folder.digest(target)[:12] or 'strange'}"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        if kept.exists():
+            shutil.rmtree(target)
+        else:
+            shutil.move(target, kept)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(whole, target)
 
 
 def _is_handed_in(path: Path, folder: Path) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from vae_edu import handin
 from vae_edu.grading.grade import ExerciseGrade, Finding, Grade
 
+RUN = "run"  # the folder beside the notebook
 NAME = "hand_in"
 CELL = f"run_{NAME}"
 LESSONS = frozenset({"full_mnist_run"})
@@ -22,7 +23,7 @@ LARGEST = 250_000_000  # bytes of the whole folder
 
 def beside(notebook: Path, topic: str) -> Path | None:
     """Where a submission's run folder lies; None for a lesson without one."""
-    return notebook.parent / "run" if topic in LESSONS else None
+    return notebook.parent / RUN if topic in LESSONS else None
 
 
 def digest(folder: Path | None) -> str:

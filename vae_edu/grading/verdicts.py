@@ -112,6 +112,8 @@ def _judge_apart(trial: Trial, exercise: str, tried: list[Verdict]) -> Judgement
     if broken.holds:
         return Judgement(verdicts)
     first = verdicts[:1] if _answered(verdicts[0]) else []
+    if broken in first and broken.law.name == "values":
+        return Judgement(first)  # the others cannot earn a point
     verdicts = _apart(trial, laws, first)
     if all(v.holds for v in verdicts) and _answered(broken):
         verdicts[laws.index(broken.law)] = broken  # it remembers what came before
@@ -197,33 +199,56 @@ def _apart(
 
 
 def _public(fork: Fork, topic: str, exercise: str, seconds: float) -> list[Verdict]:
-    """The public laws as `check` tries them: what a learner may be shown."""
+    """The public laws as `check` tries them: what a learner may be shown.
+
+    One after the other in one process, as there; in a new one after a crash or a hang.
+    """
     said = table(topic)["truth"].get(exercise, {})
+    laws = laws_of(topic).of(exercise)
     verdicts: list[Verdict] = []
-    for law in laws_of(topic).of(exercise):
-        truth = RecordedTruth(said.get(law.name, ()))
-        trial = Trial(fork, topic, truth, PUBLIC_SEED, seconds)
-        verdicts.append(_try(trial, law, verdicts, noted=True))
+    own = line = None
+    try:
+        for law in laws:
+            if skipped := _not_tried(law, verdicts):
+                verdicts.append(skipped)
+                continue
+            if line is None and (own := _forked(fork, seconds)):
+                line = Line(own, [Script()] * len(laws))
+            if line is None:
+                verdicts.append(_died(law))
+                continue
+            truth, subject = RecordedTruth(said.get(law.name, ())), line.begin(seconds)
+            verdicts.append(_timed(_run_law(law, subject, truth, PUBLIC_SEED)))
+            if own and not _answered(verdicts[-1]):
+                own.kill()
+                line = None
+    finally:
+        if own:
+            own.kill()
     return verdicts
 
 
-def _try(
-    trial: Trial, law: Law, before: Sequence[Verdict], *, noted: bool = False
-) -> Verdict:
-    """One law in a process of its own, forked from the session.
+def _not_tried(law: Law, before: Sequence[Verdict]) -> Verdict | None:
+    """The verdict on a law that is not tried, after what came before.
 
-    A law that is not tried does not hold: else an answer could choose those that count.
+    It does not hold: else an answer could choose those that count.
     """
     if any(v.kind == "unfinished" for v in before):
         return Verdict(law, False, "unfinished", "not tried: the answer is unfinished")
     if sum(v.kind == "time" for v in before) >= PATIENCE:
         return Verdict(law, False, "time", "not tried: other laws ran out of time")
+    return None
+
+
+def _try(trial: Trial, law: Law, before: Sequence[Verdict]) -> Verdict:
+    """One law in a process of its own, forked from the session."""
+    if skipped := _not_tried(law, before):
+        return skipped
     own = _forked(trial.fork, trial.seconds)
     if own is None:
         return _died(law)
     try:
-        subject = Line(own, [Script()]).begin(trial.seconds)
-        return _timed(_run_law(law, subject, trial.truth, trial.seed, noted=noted))
+        return _timed(_tried(trial, Line(own, [Script()]), law))
     finally:
         own.kill()
 
