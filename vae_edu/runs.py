@@ -7,9 +7,11 @@
     *.png, card.md       pictures, and all of it for a reader
     run.json             the size and SHA-256 of every other file, written last
 
-A claimed number counts for nothing: `verify` computes each one again from the weights,
-on the same binarised test set. It never runs the code of who wrote the folder: a given
-network is built from its sizes, anyone else's from its program (see `program`).
+A claimed number counts for nothing: `verify` computes those of evaluation.json again
+from the weights, on the same binarised test set, and the card again from the other
+files. The rows of the epochs, and the pictures, are protected by their checksums alone.
+It never runs the code of who wrote the folder: a given network is built from its sizes,
+anyone else's from its program (see `program`).
 
 What belongs here: writing, reading and refusing run folders. What does not: training.
 """
@@ -26,7 +28,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,7 @@ class Run:
     claims: dict[str, Any]
     weights: dict[str, Tensor]
     per_image: Tensor
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     @property
     def name(self) -> str:
@@ -130,7 +133,7 @@ def write(
     }
     pictures = draw(_runnable(model, images), images)
     files |= {f"{name}.png": picture.png for name, picture in pictures.items()}
-    files["card.md"] = _card(files, evaluation, rows, pictures).encode("utf-8")
+    files["card.md"] = _card(files)
     files[MANIFEST] = as_json({"format": FORMAT, "files": _sums(files)})
     _write_folder(folder, files)
     return folder
@@ -281,6 +284,17 @@ def _runnable(model: nn.Module, images: data.Dataset) -> Any:
     return None
 
 
+ALTS = {
+    "samples": "100 images decoded from codes of N(0, I)",
+    "reconstructions": "test images, and below each row their reconstructions from the "
+    "mean code",
+    "interpolations": "each row goes in equal steps from one test image's mean code to "
+    "another's",
+    "latent_map": "images of codes on a grid: z1 to the right, z2 upwards, -3 to 3 "
+    "each",
+}
+
+
 def draw(model: Any, images: data.Dataset, seed: int = 0) -> dict[str, viz.Picture]:
     """Return samples, reconstructions, interpolations and, in 2-d, the latent map."""
     if model is None:
@@ -290,8 +304,8 @@ def draw(model: Any, images: data.Dataset, seed: int = 0) -> dict[str, viz.Pictu
     with torch.no_grad():
         grids = _grids(model, x, Generator().manual_seed(seed))
     return {
-        name: _picture(grid.cpu(), images.shape, columns, alt)
-        for name, (grid, columns, alt) in grids.items()
+        name: _picture(grid.cpu(), images.shape, columns, ALTS[name])
+        for name, (grid, columns) in grids.items()
     }
 
 
@@ -303,30 +317,20 @@ def _device_of(model: Any) -> torch.device:
 
 def _grids(
     model: Any, x: Tensor, generator: Generator
-) -> dict[str, tuple[Tensor, int, str]]:
+) -> dict[str, tuple[Tensor, int]]:
     z = torch.randn(100, model.latent_dim, generator=generator).to(x.device)
     mu = model.encode(x)[0]
     again = model.decode(mu).sigmoid()
     pairs = torch.stack([x[:10], again[:10], x[10:20], again[10:20]]).flatten(0, 1)
     share = torch.linspace(0, 1, 10, device=x.device)[:, None]
     lines = [torch.lerp(mu[2 * i], mu[2 * i + 1], share) for i in range(len(x) // 2)]
-    between = model.decode(torch.cat(lines)).sigmoid()
     found = {
-        "samples": (model.sample(z), 10, "100 images decoded from codes of N(0, I)"),
-        "reconstructions": (
-            pairs,
-            min(10, len(x[:10])),
-            "test images, and below each row their reconstructions from the mean code",
-        ),
-        "interpolations": (
-            between,
-            10,
-            "each row goes in equal steps from one test image's mean code to another's",
-        ),
+        "samples": (model.sample(z), 10),
+        "reconstructions": (pairs, min(10, len(x[:10]))),
+        "interpolations": (model.decode(torch.cat(lines)).sigmoid(), 10),
     }
     if model.latent_dim == 2:
-        alt = "images of codes on a grid: z1 to the right, z2 upwards, -3 to 3 each"
-        found["latent_map"] = (model.sample(_plane(x.device)), 20, alt)
+        found["latent_map"] = (model.sample(_plane(x.device)), 20)
     return found
 
 
@@ -344,15 +348,12 @@ def _picture(
     return viz.show(figure, alt)
 
 
-def _card(
-    files: Mapping[str, bytes],
-    found: Evaluation,
-    rows: Sequence[EpochRow],
-    pictures: Mapping[str, viz.Picture],
-) -> str:
-    config = json.loads(files["config.json"])
+def _card(files: Mapping[str, bytes]) -> bytes:
+    """Return card.md, made of the other files and nothing else."""
+    config, claims = (json.loads(files[f"{f}.json"]) for f in ("config", "evaluation"))
+    rows = list(csv.DictReader(io.StringIO(files["metrics.csv"].decode("ascii"))))
     settings = ", ".join(f"{k} {v}" for k, v in config["train"].items())
-    seconds = sum(row.seconds for row in rows)
+    seconds = sum(float(row["seconds"]) for row in rows)
     lines = [
         f"# {config['title']}",
         "",
@@ -360,25 +361,27 @@ def _card(
         f"{seconds:.0f} s ({config['device']}). All numbers in nats per image, lower "
         "is better.",
         "",
-        *_table(found),
+        *_table(claims),
         "",
         f"Trained with {settings}.",
         "",
-        *(f"![{picture.alt}]({name}.png)\n" for name, picture in pictures.items()),
-        "`vae-edu evaluate` on this folder recomputes every number from the weights.",
+        *(f"![{ALTS[n]}]({n}.png)\n" for n in ALTS if f"{n}.png" in files),
+        "`vae-edu evaluate` on this folder recomputes the table from the weights. The "
+        "number of epochs and their seconds are those of metrics.csv, which nobody can "
+        "recompute.",
     ]
-    return "\n".join(lines) + "\n"
+    return ("\n".join(lines) + "\n").encode("utf-8")
 
 
-def _table(found: Evaluation) -> list[str]:
-    error = found.standard_error
+def _table(claims: Mapping[str, Any]) -> list[str]:
+    nll, error = claims["nll"], claims["standard_error"]
     return [
-        f"| {found.n:,} binarised test images | nats |",
+        f"| {claims['n']:,} binarised test images | nats |",
         "| --- | --- |",
-        f"| negative log-likelihood, {found.num_samples:,} samples | {found.nll:.2f} "
+        f"| negative log-likelihood, {claims['num_samples']:,} samples | {nll:.2f} "
         f"(standard error over images {error:.2f}) |",
-        *(f"| bound with k = {k} | {value:.2f} |" for k, value in found.bounds.items()),
-        f"| active units | {found.active_units} of {found.units} |",
+        *(f"| bound with k = {k} | {v:.2f} |" for k, v in claims["bounds"].items()),
+        f"| active units | {claims['active_units']} of {claims['units']} |",
     ]
 
 
@@ -408,7 +411,7 @@ def read(folder: Path) -> Run:
     if {weight.dtype for weight in weights.values()} != {torch.float32}:
         raise RunError(f"{folder.name}: model.safetensors is not all float32.")
     per_image = _tensors(files, "nll.safetensors").get("nll", torch.empty(0))
-    run = Run(folder, config, claims, weights, per_image.float())
+    run = Run(folder, config, claims, weights, per_image.float(), files)
     _expect_claims(run)
     return run
 
@@ -417,7 +420,7 @@ def _checked_files(folder: Path) -> dict[str, bytes]:
     if not is_run(folder):
         raise RunError(
             f"{folder.name} is no run folder: it has no {MANIFEST}. Remedy: the "
-            "folder that `vae-edu train` named at its end."
+            "folder that lesson 10 or `vae-edu train` named when it was written."
         )
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
@@ -442,7 +445,7 @@ def _expect_names(folder: Path, listed: set[str], there: set[str]) -> None:
         if names:
             raise RunError(
                 f"{folder.name}: {', '.join(sorted(names))} is {fault}. Remedy: hand "
-                "in the folder as `vae-edu train` wrote it."
+                "in the folder as it was written (by lesson 10 or `vae-edu train`)."
             )
 
 
@@ -450,13 +453,19 @@ def _checked(path: Path, listed: Mapping[str, Any]) -> bytes:
     if path.is_symlink() or not path.is_file() or path.stat().st_size > MOST_BYTES:
         raise RunError(f"{path.name} is no plain file of a run.")
     content = path.read_bytes()
-    if len(content) < listed["bytes"]:
-        fault = f"is truncated: {len(content):,} bytes of {listed['bytes']:,}"
+    if len(content) != listed["bytes"]:
+        fault = (
+            f"has {len(content):,} bytes where the run wrote {listed['bytes']:,}: it "
+            "was cut or edited"
+        )
     elif hashlib.sha256(content).hexdigest() != listed["sha256"]:
         fault = "is altered: its SHA-256 is not that of the run"
     else:
         return content
-    raise RunError(f"{path.name} {fault}. Remedy: copy the run folder anew.")
+    raise RunError(
+        f"{path.name} {fault}. Remedy: hand in the folder as it was written (by lesson "
+        "10 or `vae-edu train`)."
+    )
 
 
 def _parse(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
@@ -485,8 +494,11 @@ def _expect_claims(run: Run) -> None:
         sound &= n == int(claims["n"]) >= 1
         sound &= 1 <= int(claims["num_samples"]) <= MOST_SAMPLES
         sound &= bool(run.per_image.isfinite().all())
-        mean = float(run.per_image.double().mean())
-        sound = sound and abs(mean - float(claims["nll"])) < 1e-3
+        values = run.per_image.double()
+        sound = sound and abs(float(values.mean()) - float(claims["nll"])) < 1e-3
+        if n > 1:
+            spread = float(values.std()) / math.sqrt(n)
+            sound &= abs(spread - float(claims["standard_error"])) < 1e-3
         int(claims["seed"]), int(claims["active_units"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(
@@ -554,8 +566,8 @@ def verify(
     spot: on that many test images only, drawn by spot_seed, against the claims for
     those images: minutes become seconds, and nobody knows in advance which.
     model: your own, for a run whose form is "code"; it gets the run's weights.
-    Raises RunError for all that `read` refuses, for another test set, and for a claim
-    that the weights do not support.
+    Raises RunError for all that `read` refuses, for another test set, for a claim that
+    the weights do not support, and for a card that says other than the files do.
     """
     run = read(folder)
     subject = restore(run, device) if model is None else _own(run, model)
@@ -571,6 +583,7 @@ def verify(
         seed=int(run.claims["seed"]),
     )
     _expect_supported(run, found, chosen)
+    _expect_card(run)
     return found
 
 
@@ -618,7 +631,8 @@ def _expect_supported(run: Run, found: Evaluation, chosen: Tensor) -> None:
         if not abs(claimed - value) <= allowed:
             raise RunError(
                 f"{run.name} claims {name} {claimed:.3f} nats; its weights give "
-                f"{value:.3f} (on {len(chosen)} images, {allowed:.3f} would pass)."
+                f"{value:.3f}: a difference of {abs(claimed - value):.3f}; on these "
+                f"{len(chosen):,} images {allowed:.3f} is allowed."
             )
 
 
@@ -628,6 +642,22 @@ def _expect_units(run: Run, found: Evaluation) -> None:
         raise RunError(
             f"{run.name} claims {claimed} active units; its weights give "
             f"{found.active_units}."
+        )
+
+
+def _expect_card(run: Run) -> None:
+    """The card must be the one that the other files make, to the byte."""
+    try:
+        made = _card(run.files)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(
+            f"{run.name}: no card can be made of its files ({one_line(error)})."
+        ) from error
+    if made != run.files["card.md"]:
+        raise RunError(
+            f"{run.name}: card.md says something else than config.json, metrics.csv "
+            "and evaluation.json do. Remedy: hand in the folder as it was written (by "
+            "lesson 10 or `vae-edu train`)."
         )
 
 
@@ -642,7 +672,7 @@ def command(
 ) -> int:
     """`vae-edu evaluate RUN`: recompute its numbers and print them."""
     found = verify(Path(folder), spot=spot, device=pick_device(device))
-    for line in _table(found):
+    for line in _table(found.numbers()):
         say(line)
     say(f"{Path(folder).name}: every claim is what its weights give")
     return 0

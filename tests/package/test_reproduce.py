@@ -164,7 +164,7 @@ def test_a_damaged_run_stops_the_card(done, tmp_path):
     folder, _ = done
     copy = shutil.copytree(folder, tmp_path / "copy")
     (copy / "burda-vae-1-fast-1-seed-0" / "model.safetensors").write_bytes(b"")
-    with pytest.raises(runs.RunError, match="truncated"):
+    with pytest.raises(runs.RunError, match="cut or edited"):
         reproduce.card(copy)
 
 

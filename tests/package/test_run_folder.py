@@ -7,6 +7,7 @@ What does not: what `runs` itself refuses, piece by piece.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -116,6 +117,12 @@ def truncated(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
 
+def flattering_card(folder: Path) -> None:
+    path = folder / "card.md"
+    path.write_text(re.sub(r"samples \| \d+", "samples | 10", path.read_text()))
+    sealed(folder)
+
+
 def foreign(folder: Path) -> None:
     (folder / "notes.txt").write_text("mine")
 
@@ -134,7 +141,8 @@ def linked(folder: Path) -> None:
         (other_data, "easy"),
         (no_data, "None"),
         (altered, "altered"),
-        (truncated, "truncated"),
+        (truncated, "cut or edited"),
+        (flattering_card, "card.md says something else"),
         (foreign, "notes.txt"),
         (linked, "no plain file"),
         (lambda folder: (folder / "run.json").unlink(), "no run folder"),
@@ -166,7 +174,7 @@ def test_check_run_waits_for_a_run_accepts_it_and_refuses_a_spoilt_one(
     truncated(copied)
     with pytest.raises(CheckFailed, match="would not be accepted"):
         handin.check_run("run")
-    assert "truncated" in capsys.readouterr().out
+    assert "cut or edited" in capsys.readouterr().out
 
 
 # --- the grader's seam ------------------------------------------------------------

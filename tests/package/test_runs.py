@@ -242,6 +242,22 @@ def truncate(name: str, keep: int = -10):
     return spoil
 
 
+def edit(name: str, old: str, new: str):
+    """Edit a text file, and correct the manifest."""
+
+    def spoil(folder: Path) -> None:
+        text = (folder / name).read_text()
+        assert old in text
+        rewrite(folder, name, text.replace(old, new).encode())
+
+    return spoil
+
+
+def drop_an_epoch(folder: Path) -> None:
+    lines = (folder / "metrics.csv").read_text().splitlines(keepends=True)
+    rewrite(folder, "metrics.csv", "".join(lines[:-1]).encode())
+
+
 def cut_tensors(folder: Path) -> None:
     content = (folder / "model.safetensors").read_bytes()
     rewrite(folder, "model.safetensors", content[:-8])
@@ -291,9 +307,16 @@ REFUSED = {
     "a foreign folder": (lambda f: (f / "more").mkdir(), "foreign"),
     "a link": (link_out, "no plain file"),
     "an altered weight": (alter, "altered"),
-    "truncated weights": (truncate("model.safetensors"), "truncated"),
-    "truncated metrics": (truncate("metrics.csv", 5), "truncated"),
-    "an empty card": (truncate("card.md", 0), "truncated"),
+    "truncated weights": (truncate("model.safetensors"), "cut or edited"),
+    "truncated metrics": (truncate("metrics.csv", 5), "cut or edited"),
+    "an empty card": (truncate("card.md", 0), "has 0 bytes where the run wrote"),
+    "a longer card": (
+        lambda f: (f / "card.md").write_text((f / "card.md").read_text() + "Good."),
+        "cut or edited",
+    ),
+    "a card that flatters": (edit("card.md", "| nats |", "| bits |"), r"card\.md says"),
+    "faster epochs": (edit("metrics.csv", ",seconds\n", ",s\n"), "no card can be made"),
+    "an epoch left out": (drop_an_epoch, r"card\.md says something else"),
     "weights cut, manifest corrected": (cut_tensors, "no safetensors file"),
     "a huge header": (huge_header, "no safetensors file"),
     "NaN weights": (change_weights(not_a_number), r"heads\.bias are not finite"),
@@ -322,6 +345,7 @@ REFUSED = {
         "claims bound with k = 1",
     ),
     "a bound left out": (change_claim(bounds={}), "claims bound"),
+    "a lie about the error": (change_claim(standard_error=0.01), "contradict"),
     "a lie about units": (change_claim(active_units=50), "active units"),
     "a claim that is no number": (change_claim(nll="low"), "lacks a number"),
     "a claim that is NaN": (change_claim(elbo=math.nan), "contradict"),
