@@ -95,7 +95,7 @@ class Feedback:
                 "the cell, then run this check again. The hints above open one at a "
                 "time."
             ]
-        said = [f"Not true yet: {broken.law.sentence}.", *_words(broken)]
+        said = [f"This law is broken: {broken.law.sentence}.", *_words(broken)]
         return [*said, *([_hint(broken)] if _hint(broken) and not self.known else [])]
 
     def states(self) -> list[str]:
@@ -191,7 +191,8 @@ def _hint(broken: Verdict) -> str:
     if broken.kind == "error":
         said = (words for sign, words in _STOPPED.items() if sign in broken.message)
         return next(said, "")
-    return look(broken.got, broken.expected) or _THINK.get(broken.kind, "")
+    seen = "" if broken.kind == "dtype" else look(broken.got, broken.expected)
+    return seen or _THINK.get(broken.kind, "")
 
 
 class CheckFailed(AssertionError):  # noqa: N818
@@ -254,14 +255,14 @@ def check(answer: Any) -> None:
     """
     feedback = judge(answer)
     if feedback.unfinished:
-        raise _not_yet(feedback)
+        raise not_yet(str(feedback))
     show(feedback)
     if not feedback.passed:
         raise CheckFailed(feedback.title())
 
 
-def _not_yet(feedback: Feedback) -> NotImplementedError:
-    text = str(feedback)
+def not_yet(text: str) -> NotImplementedError:
+    """What says that there is nothing to judge yet; a notebook shows the text alone."""
     error = NotImplementedError(text)
     error._render_traceback_ = lambda: [text]  # type: ignore[attr-defined]
     return error

@@ -15,7 +15,7 @@ from pathlib import Path
 from vae_edu import paths, runs
 from vae_edu.data import Dataset
 from vae_edu.errors import CourseError
-from vae_edu.feedback import CheckFailed, show
+from vae_edu.feedback import CheckFailed, not_yet, show
 
 __all__ = ["BARS", "Criterion", "POINTS", "RunMark", "check_run", "mark"]
 
@@ -113,8 +113,10 @@ def check_run(name: str) -> None:
     """
     folder = paths.runs_dir() / name
     if not folder.exists():
-        raise NotImplementedError(
-            f"there is no run called {name} yet: run the cells above, which write it."
+        there = ", ".join(f.name for f in runs.runs_in(folder.parent)) or "none"
+        raise not_yet(
+            f"there is no run called {name} yet: run the cells above, which write it. "
+            f"(Runs that are there: {there}.)"
         )
     marked = mark(folder)
     show(marked)

@@ -259,7 +259,7 @@ def err(notebook: Notebook) -> None:
     notebook.run(check)
     card = check.locator(".vae-edu-check")
     expect(card).to_contain_text(known_mistake())
-    expect(card).to_contain_text("Not true yet:")
+    expect(card).to_contain_text("This law is broken:")
     notebook.idle()
     notebook.picture("3_wrong", check)
 

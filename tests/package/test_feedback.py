@@ -185,6 +185,9 @@ VALUES = torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64)
         (VALUES.expand(2, 3), "One dimension too many"),
         (Wrong("NoneType"), "`return`"),
         (VALUES * math.nan, "NaN"),
+        (VALUES * (1 + 1e-8), "float64 has sixteen"),
+        (VALUES + torch.tensor([0, 0, 2e-7]), "float64 has sixteen"),
+        (VALUES.float() * (1 + 3e-7), ""),
         (VALUES**2 + 1, ""),
     ],
 )
