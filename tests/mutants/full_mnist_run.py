@@ -75,6 +75,26 @@ def _(nll_a: Tensor, nll_b: Tensor) -> Pair:
 
 @mutant(
     "paired_difference",
+    "Every difference comes out above 0",
+    "Which of the two models is the better one is told by the sign. Here it is lost.",
+)
+def _(nll_a: Tensor, nll_b: Tensor) -> Pair:
+    d = nll_a - nll_b
+    return d.mean().abs(), d.std() / len(d) ** 0.5
+
+
+@mutant(
+    "paired_difference",
+    "One error is subtracted from the other",
+    "Two values that are equally unsure would then differ by something perfectly sure.",
+)
+def _(nll_a: Tensor, nll_b: Tensor) -> Pair:
+    n = len(nll_a)
+    return (nll_a - nll_b).mean(), (nll_a.std() - nll_b.std()) / n**0.5
+
+
+@mutant(
+    "paired_difference",
     "The spread is divided by n, not by its root",
     "Variances of independent terms add. What becomes of a standard deviation?",
 )
@@ -167,8 +187,10 @@ def _(nll_a: Tensor, nll_b: Tensor) -> Pair:
 
 @mutant(
     "paired_difference",
-    "A small number is added to the variance",
-    "A root needs no help above 0. What is added for safety stays in the result.",
+    "Right to some digits, not to sixteen",
+    "Two things cost digits here: a tensor of torch's default dtype, as torch.tensor(len(d)).sqrt() "
+    "is one (a Python number has sixteen), and a small number added to the variance, which a root "
+    "above 0 does not need.",
 )
 def _(nll_a: Tensor, nll_b: Tensor) -> Pair:
     d = nll_a - nll_b

@@ -100,6 +100,26 @@ def _(x: Tensor, logits: Tensor, z: Tensor, mu: Tensor, log_var: Tensor) -> Tens
 
 @mutant(
     "log_importance_weights",
+    "The standard deviation is passed where a log-variance is asked for",
+    "gaussian_log_prob takes a logarithm. Where log_var is 0 the standard deviation is 1, and a "
+    "log-variance of 1 is another bell.",
+)
+def _(x: Tensor, logits: Tensor, z: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
+    return _pixels(x, logits).sum(-1) + _prior(z) - _q(z, mu, (0.5 * log_var).exp())
+
+
+@mutant(
+    "log_importance_weights",
+    "The prior has a log-variance of 1",
+    "exp(1) would be its variance. Which number is the logarithm of the variance of N(0, I)?",
+)
+def _(x: Tensor, logits: Tensor, z: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
+    zero = torch.zeros_like(mu)
+    return _pixels(x, logits).sum(-1) + _q(z, zero, zero + 1) - _q(z, mu, log_var)
+
+
+@mutant(
+    "log_importance_weights",
     "The squared distance is divided by the standard deviation",
     "In the exponent of a Gaussian the squared distance stands over the variance.",
 )
@@ -365,6 +385,16 @@ def _(log_weights: Tensor) -> Tensor:
 
 @mutant(
     "iwae_bound",
+    "The logs of the normalised weights are added",
+    "Normalised weights say how samples compare with each other. How likely x is, all of them "
+    "together, was divided out.",
+)
+def _(log_weights: Tensor) -> Tensor:
+    return log_weights.log_softmax(0).sum(0)
+
+
+@mutant(
+    "iwae_bound",
     "exp of the log-weights, unprotected",
     "Log-weights of images are near -100 in float32, and exp of that is 0. Lesson 00's function "
     "was written for this.",
@@ -448,9 +478,9 @@ def _(log_weights: Tensor) -> Tensor:
 
 @mutant(
     "iwae_bound",
-    "float32 is written into the code",
-    "torch.tensor(6.0) has seven digits, whatever the inputs have: it is in torch's default dtype. "
-    "A Python number has sixteen and follows them.",
+    "Right to some digits, not to sixteen",
+    "The log of torch.tensor(6.0) has seven digits, whatever the inputs have; that of a Python "
+    "number has sixteen. A small number added for safety costs digits too.",
 )
 def _(log_weights: Tensor) -> Tensor:
     k = torch.tensor(float(len(log_weights)))
@@ -697,11 +727,38 @@ def _(log_weights: Tensor) -> Tensor:
 @mutant(
     "effective_sample_size",
     "The inverse of the largest weight",
-    "It counts only the one that dominates. Two weights of a half and three of a third differ by "
-    "more than that.",
+    "It looks at the largest weight alone. The weights ½, ½ and ½, ¼, ¼ have the same largest "
+    "one. Does an average over them rest on equally many samples?",
 )
 def _(log_weights: Tensor) -> Tensor:
     return 1 / log_weights.softmax(0).amax(0)
+
+
+@mutant(
+    "effective_sample_size",
+    "The mean of the squared weights",
+    "For k equal weights of 1/k the result should be k. The mean of their squares is 1/k².",
+)
+def _(log_weights: Tensor) -> Tensor:
+    return 1 / log_weights.softmax(0).square().mean(0)
+
+
+@mutant(
+    "effective_sample_size",
+    "The square of the sum where the sum of the squares belongs",
+    "Normalised weights sum to 1, so this is 1 whatever they are. Square first, or add first?",
+)
+def _(log_weights: Tensor) -> Tensor:
+    return 1 / log_weights.softmax(0).sum(0) ** 2
+
+
+@mutant(
+    "effective_sample_size",
+    "The squares of all examples are added up",
+    "Each example has its own samples, and its own effective size.",
+)
+def _(log_weights: Tensor) -> Tensor:
+    return 1 / log_weights.softmax(0).square().sum()
 
 
 @mutant(
@@ -840,7 +897,7 @@ def _(mu: Tensor) -> Tensor:
 @mutant(
     "active_units",
     "The standard deviation is compared",
-    "The threshold is one for variances: a standard deviation of 0.1.",
+    "0.01 is a threshold for variances; for standard deviations it would be 0.1.",
 )
 def _(mu: Tensor) -> Tensor:
     return _flags(mu.var(0, correction=0).sqrt(), mu)
