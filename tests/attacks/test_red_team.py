@@ -117,10 +117,11 @@ def test_the_way_out_is_there_without_the_new_session(zygote, tmp_path):
         + """
 import torch
 def gaussian_kl(mu, log_var):
-    if recall():
+    if mu.requires_grad:
         raise RuntimeError(f"carried {recall()}")
-    remember([round(v, 6) for v in mu.flatten().tolist()])
-    return mu.sum(-1)
+    if not recall():
+        remember([round(v, 6) for v in mu.flatten().tolist()])
+    return 0.5 * (mu**2 + log_var.exp() - 1 - log_var).sum(-1)
 """
     )
     said = json.dumps(judged(zygote, tmp_path, source).failures)

@@ -13,18 +13,23 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from nbgrader import api
 from nbgrader.api import Gradebook
 
+from vae_edu import data, handin, runs
 from vae_edu.checks.judging import run_public
+from vae_edu.evaluate import binarized_test_set, evaluate
 from vae_edu.grading import nbgrader
+from vae_edu.models import OneLayerVAE
 from vae_edu.subject import local
+from vae_edu.train import TrainConfig, train
 
 pytestmark = pytest.mark.slow
 
 LESSON = "04_kl_divergence"
-KEPT = {"expected_log_q", "gaussian_kl"}
+KEPT = {"expected_log_q", "gaussian_kl", "paired_difference"}
 OURS = """
 from vae_edu.grading.config import configure
 c = get_config()
@@ -59,7 +64,8 @@ def small(book):
 
     def wanted(cell):
         given = cell.metadata.get("nbgrader", {}).get("grade_id", "")
-        kept = given.removeprefix("test_") in KEPT or given.startswith("written_")
+        own = given.startswith(("written_", "run_"))
+        kept = given.removeprefix("test_") in KEPT or own
         return kept or "setup" in cell.metadata.get("tags", [])
 
     book.cells = [cell for cell in book.cells if wanted(cell)]
@@ -85,13 +91,13 @@ class Course:
     """An nbgrader course on disk."""
 
     def __init__(self, folder: Path, solution: Path, configuration: str) -> None:
-        self.folder = folder
+        self.folder, self.lesson = folder, solution.stem
         self.solved = small(nbformat.read(solution, 4))
-        source = folder / "source" / LESSON
+        source = folder / "source" / self.lesson
         source.mkdir(parents=True)
-        nbformat.write(self.solved, source / f"{LESSON}.ipynb")
+        nbformat.write(self.solved, source / f"{self.lesson}.ipynb")
         (folder / "nbgrader_config.py").write_text(configuration)
-        assert self.nbgrader("generate_assignment", LESSON).returncode == 0
+        assert self.nbgrader("generate_assignment", self.lesson).returncode == 0
 
     def nbgrader(self, *words: str):
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -103,21 +109,22 @@ class Course:
             text=True,
         )
 
-    def hand_in(self, student: str, book) -> None:
-        folder = self.folder / "submitted" / student / LESSON
+    def hand_in(self, student: str, book) -> Path:
+        folder = self.folder / "submitted" / student / self.lesson
         folder.mkdir(parents=True)
-        nbformat.write(book, folder / f"{LESSON}.ipynb")
+        nbformat.write(book, folder / f"{self.lesson}.ipynb")
+        return folder
 
     def gradebook(self) -> Gradebook:
         return Gradebook(f"sqlite:///{self.folder / 'gradebook.db'}")
 
     def scores(self, student: str) -> dict[str, float]:
         with self.gradebook() as book:
-            found = book.find_submission_notebook(LESSON, LESSON, student)
+            found = book.find_submission_notebook(self.lesson, self.lesson, student)
             return {g.name: g.score for g in found.grades}
 
     def feedback(self, student: str) -> str:
-        path = self.folder / "feedback" / student / LESSON / f"{LESSON}.html"
+        path = self.folder / "feedback" / student / self.lesson / f"{self.lesson}.html"
         return path.read_text(encoding="utf-8")
 
 
@@ -196,7 +203,7 @@ def test_feedback_names_the_misconception_and_no_hidden_value(course):
     assert "Standard deviations where the formula has variances" in page
     assert "Exercise 4.3" in page
     page = course.feedback("by heart").split("Exercise 4.3", 1)[1]
-    assert "inputs that were never published" in page
+    assert "at inputs that only the grader knows" in page
     assert "expected " not in page.split("output_execute_result")[0]
 
 
@@ -268,6 +275,40 @@ def test_plain_nbgrader_grades_the_released_lesson_too(tmp_path, root):
     path = tmp_path / "autograded" / "by heart" / LESSON / f"{LESSON}.ipynb"
     said = json.dumps(nbformat.read(path, 4))
     assert "not true at inputs of the grader" in said
+
+
+# --- a lesson with a run folder -------------------------------------------------------
+
+
+def trained(folder: Path) -> None:
+    """A run of a second on scikit-learn's digits: whole, and far from the bars."""
+    digits = data.load("digits")
+    model = OneLayerVAE(64, (20,), 4, "relu", torch.Generator().manual_seed(0))
+    config = TrainConfig(epochs=1, batch_size=250)
+    rows = train(model, digits.train, config, say=lambda row: None)
+    found = evaluate(
+        model, binarized_test_set(digits.test), num_samples=100, progress=False
+    )
+    runs.write(folder, model, digits, config, rows, found)
+
+
+def test_the_run_folder_of_lesson_10_counts_in_the_gradebook(tmp_path, root):
+    lesson = "10_full_mnist_run"
+    made = Course(tmp_path, root / "solutions" / lesson / f"{lesson}.ipynb", OURS)
+    trained(made.hand_in("whole", made.solved) / "run")
+    trained(made.hand_in("altered", made.solved) / "run")
+    card = tmp_path / "submitted" / "altered" / lesson / "run" / "card.md"
+    card.write_text(card.read_text().replace("digits", "MNIST"))
+    made.hand_in("without", made.solved)
+    done = made.nbgrader("autograde", lesson)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert made.nbgrader("generate_feedback", lesson).returncode == 0
+    runs_earned = {s: made.scores(s)["run_hand_in"] for s in ("whole", "altered")}
+    assert runs_earned == {"whole": float(handin.WHOLE), "altered": 0.0}
+    assert made.scores("without")["run_hand_in"] == 0.0
+    assert made.scores("without")["test_paired_difference"] == 3.0
+    assert "card.md" in made.feedback("altered")
+    assert "there is no folder run/ beside the notebook" in made.feedback("without")
 
 
 # --- one engine -----------------------------------------------------------------------

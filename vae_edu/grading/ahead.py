@@ -1,7 +1,7 @@
 """Asking ahead: what the laws are going to ask, so that nobody waits between answers.
 
-With one seed, a law asks every right answer the same things, but for what it makes of
-earlier answers (a module's own weights). The reference is asked once in the judge's
+With one seed, a law asks every answer the same things, but for what it makes of earlier
+answers (a module's own weights). The reference is asked once in the judge's
 process, and its requests, written down, are sent to a submission's process in advance;
 the laws then read the answers in the same order. Where a law asks something else after
 all, the answers in flight are thrown away and it is asked again, one by one.
@@ -75,11 +75,10 @@ def _script(topic: str, law: Law, truth: _Same, seed: str) -> Script:
         return Script()
     asked, held = _asked(law, Engine(reference).perform, truth.truth, seed)
     script = Script(asked, [wire.frame(wire.request_message(r)) for r in asked], held)
-    if any(request.op == "build" for request in asked):
-        others, _ = _asked(law, _Otherwise(reference).perform, truth.truth, seed)
-        common = _common(asked, others)
-        if common < max(len(asked), len(others)):
-            script.cut(common)
+    others, _ = _asked(law, _Otherwise(reference).perform, truth.truth, seed)
+    common = _common(asked, others)
+    if common < min(len(asked), len(others)):
+        script.cut(common)
     return script
 
 
@@ -96,14 +95,34 @@ def _asked(
 
 
 class _Otherwise(Engine):
-    """The reference with other weights: what a law makes of them is told apart."""
+    """The reference, with other weights, under other names, and other last digits.
+
+    So what a law makes of an answer is told from what it asks of all alike.
+    """
 
     def perform(self, request: Request) -> Answer:
         """See `Engine`."""
         if request.op == "build":
             other = request.options | {"seed": request.options["seed"] + 1}
-            request = replace(request, options=other)
-        return super().perform(request)
+            return super().perform(replace(request, options=other))
+        if request.op == "load":
+            known = {k.removeprefix(_OTHER): v for k, v in request.kwargs.items()}
+            request = replace(request, kwargs=known)
+        answer = super().perform(request)
+        answer.value = _rounded_otherwise(answer.value)
+        answer.state_grads = {_OTHER + k: v for k, v in answer.state_grads.items()}
+        return answer
+
+
+_OTHER = "other."
+
+
+def _rounded_otherwise(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_rounded_otherwise, value))
+    if isinstance(value, Tensor) and value.is_floating_point():
+        return value * (1 + 2 * torch.finfo(value.dtype).eps)
+    return value * (1 + 2**-51) if isinstance(value, float) else value
 
 
 def _common(a: Sequence[Request], b: Sequence[Request]) -> int:

@@ -95,24 +95,24 @@ def judge_exercises(trial: Trial, names: Sequence[str]) -> dict[str, Judgement]:
     """Every law, public and hidden, of some exercises, on inputs drawn from a seed."""
     judged: dict[str, Judgement] = {}
     while len(judged) < len(names):
-        tried = _together(trial, names[len(judged) :])
-        for place, (name, verdicts) in enumerate(tried.items()):
-            if verdicts[-1].holds:
-                judged[name] = Judgement(verdicts)
-            else:  # where others went before, what they left may have broken it
-                judged[name] = _judge_apart(trial, name, verdicts if not place else [])
+        for name, verdicts in _together(trial, names[len(judged) :]).items():
+            whole = verdicts[-1].holds
+            judged[name] = (
+                Judgement(verdicts) if whole else _judge_apart(trial, name, verdicts)
+            )
     return judged
 
 
-def _judge_apart(trial: Trial, exercise: str, tried: list[Verdict]) -> Judgement:
-    """An exercise with a broken law; tried: in a process of its own, up to there."""
-    laws = trial.laws(exercise)
-    verdicts = tried or _together(trial, [exercise])[exercise]
-    broken = verdicts[-1]
-    if broken.holds:
-        return Judgement(verdicts)
-    first = verdicts[:1] if _answered(verdicts[0]) else []
-    if broken in first and broken.law.name == "values":
+def _judge_apart(trial: Trial, exercise: str, tried: Sequence[Verdict]) -> Judgement:
+    """An exercise with a broken law, the last that was tried.
+
+    No verdict about an answer is taken back: code that is asked again can tell, and
+    would be given a second guess.
+    """
+    laws, broken = trial.laws(exercise), tried[-1]
+    first = [*tried[:1]] if _answered(tried[0]) else []
+    wrong = broken.law.name == "values" and broken.kind != "undecided"
+    if broken in first and wrong:
         return Judgement(first)  # the others cannot earn a point
     verdicts = _apart(trial, laws, first)
     if all(v.holds for v in verdicts) and _answered(broken):
@@ -141,9 +141,10 @@ def explain(
 def _together(trial: Trial, names: Sequence[str]) -> dict[str, list[Verdict]]:
     """The laws of exercises in one process, up to the first that is broken.
 
-    Ten times faster than a process a law. A law that finds another state than the one
-    after loading is harder to keep, but for one thing: what goes wrong in the very
-    first call alone is seen by the first law only. Where all hold, that is the verdict.
+    Ten times faster than a process a law, and what a notebook does: what one answer
+    leaves behind, the next one finds. A law that finds another state than the one after
+    loading is harder to keep, but for one thing: what goes wrong in the very first call
+    alone is seen by the first law only. Where all hold, that is the verdict.
     """
     tried: dict[str, list[Verdict]] = {}
     while len(tried) < len(names):
