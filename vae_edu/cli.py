@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from vae_edu.errors import CourseError
@@ -109,16 +110,30 @@ def _judge(verbs: Verbs) -> None:
 
 
 def _run_judge(args: argparse.Namespace) -> int:
-    from vae_edu.grading import judge
+    policy = "off" if args.unsafe_no_sandbox else "prefer"
+    with _zygote_ahead(policy):
+        from vae_edu.grading import judge
 
-    return judge.command(
-        args.answers,
-        args.exercise,
-        as_json=args.json,
-        seed=args.seed,
-        seconds=args.seconds,
-        policy="off" if args.unsafe_no_sandbox else "prefer",
-    )
+        return judge.command(
+            args.answers,
+            args.exercise,
+            as_json=args.json,
+            seed=args.seed,
+            seconds=args.seconds,
+            policy=policy,
+        )
+
+
+@contextmanager
+def _zygote_ahead(policy: str) -> Iterator[None]:
+    """The process for learners' code starts while this one imports torch."""
+    from vae_edu.grading import start
+
+    start.early(policy)
+    try:
+        yield
+    finally:
+        start.unused()
 
 
 def _demo(verbs: Verbs) -> None:
@@ -185,15 +200,10 @@ def _add_judging(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_grade(args: argparse.Namespace) -> int:
-    from vae_edu.grading import start
-
     policy = "off" if args.unsafe_no_sandbox else "require"
-    if args.scheduler is None and args.jobs in (None, 1):
-        start.early(policy)
-    try:
+    here = args.scheduler is None and args.jobs in (None, 1)
+    with _zygote_ahead(policy) if here else nullcontext():
         return _graded(args, policy)
-    finally:
-        start.unused()
 
 
 def _graded(args: argparse.Namespace, policy: str) -> int:

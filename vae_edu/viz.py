@@ -76,9 +76,16 @@ def show(figure: Figure, alt: str) -> Picture:
 
 
 def image_grid(
-    panel: Axes, images: Tensor, shape: tuple[int, int], columns: int = 10
+    panel: Axes,
+    images: Tensor,
+    shape: tuple[int, int],
+    columns: int = 10,
+    names: Sequence[str] = (),
 ) -> None:
-    """Draw flat images (n, height * width) in [0, 1] on one panel, row by row."""
+    """Draw flat images (n, height * width) in [0, 1] on one panel, row by row.
+
+    names: of the rows, written on their left.
+    """
     height, width = shape
     count = images.shape[0]
     rows = -(-count // columns)
@@ -89,6 +96,35 @@ def image_grid(
         canvas[top : top + height, left : left + width] = images[i].view(height, width)
     panel.imshow(canvas.detach().cpu().numpy(), cmap="gray_r", vmin=0, vmax=1)
     panel.set_axis_off()
+    for row, name in enumerate(names):
+        panel.text(
+            -width / 4, (row + 0.5) * (height + 1), name, ha="right", va="center"
+        )
+
+
+def code_axes(
+    panel: Axes,
+    shape: tuple[int, int],
+    columns: int,
+    reach: float,
+    labels: Sequence[str],
+) -> None:
+    """Give a square `image_grid` of decoded codes the axes of its codes.
+
+    The codes go from -reach to reach, to the right and upwards; labels: x axis, y axis.
+    """
+    across, down = (
+        [
+            place * (size + 1) + (size - 1) / 2
+            for place in (0, (columns - 1) / 2, columns - 1)
+        ]
+        for size in reversed(shape)
+    )
+    ends = [f"\N{MINUS SIGN}{reach:g}", "0", f"{reach:g}"]
+    panel.set_axis_on()
+    panel.set_xticks(across, ends)
+    panel.set_yticks(down, ends[::-1])
+    panel.set(xlabel=labels[0], ylabel=labels[1])
 
 
 def beside(
