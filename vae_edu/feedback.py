@@ -23,7 +23,8 @@ from vae_edu.subject import local
 
 _THINK = {
     "type": "Look at the type that the signature promises.",
-    "shape": "Follow the shapes line by line; each sum names the dimension it removes.",
+    "shape": "Follow the shapes line by line: where does a dimension come in, where does "
+    "one go?",
     "dtype": "A constant tensor or a cast inside fixes the dtype; "
     "derive it from the inputs.",
     "device": "A tensor made inside should be made on the inputs' device: "
@@ -53,6 +54,7 @@ class Feedback:
     exercise: catalogue.Exercise
     verdicts: Sequence[Verdict]
     known: Misconception | None
+    note: str = ""
 
     @property
     def passed(self) -> bool:
@@ -85,6 +87,10 @@ class Feedback:
 
     def paragraphs(self) -> list[str]:
         """The first broken law in words, and the known mistake or a way to think."""
+        note = [self.note] if self.note else []
+        return [*note, *self._said()]
+
+    def _said(self) -> list[str]:
         broken = next((v for v in self.verdicts if not v.holds), None)
         if broken is None:
             return []
@@ -100,16 +106,13 @@ class Feedback:
         return [*said, *([_hint(broken)] if _hint(broken) and not self.known else [])]
 
     def states(self) -> list[str]:
-        """For each law: holds, BROKEN, or open (not judged while values are wrong)."""
+        """For each law: holds, BROKEN, stops (the code did, as at the first), or open.
+
+        Open: not judged while the values are wrong.
+        """
         wrong = any(v.law.name == "values" and not v.holds for v in self.verdicts)
-        return [
-            "holds"
-            if v.holds
-            else "open"
-            if wrong and v.law.name != "values"
-            else "BROKEN"
-            for v in self.verdicts
-        ]
+        first = next((v for v in self.verdicts if not v.holds), None)
+        return [_state(v, first, wrong) for v in self.verdicts]
 
     def __str__(self) -> str:
         """The feedback as plain text."""
@@ -136,7 +139,7 @@ class Feedback:
         card = f'<div class="vae-edu-check" style="border-left:5px solid {colour};'
         if not rows:
             return f'{card}padding:.4em 1em">{title}{said}</div>'
-        opened = "" if self.passed else " open"
+        opened = " open" if "BROKEN" in self.states() else ""
         return (
             f'{card}padding:.4em 1em;margin:.3em 0">{title}'
             f"{said}<details{opened}><summary>Laws tried</summary>"
@@ -144,10 +147,20 @@ class Feedback:
         )
 
 
+def _state(verdict: Verdict, first: Verdict | None, wrong: bool) -> str:
+    if verdict.holds:
+        return "holds"
+    stopped = first is not None and first.kind == verdict.kind == "error"
+    if first is not None and stopped and verdict.message == first.message:
+        return "stops"
+    return "open" if wrong and verdict.law.name != "values" else "BROKEN"
+
+
 _MARKS = {
     "holds": "&#10003; holds",
     "BROKEN": "&#10007; <strong>broken</strong>",
     "open": "&#8943; open until the values are right",
+    "stops": "&#8943; not judged, the code stops",
 }
 
 
@@ -217,7 +230,14 @@ def judge(answer: Any) -> Feedback:
     known = misconception(entry.topic, name, verdicts)
     if known is None and _restless(entry, answer, verdicts):
         known = _RESTLESS
-    return Feedback(entry, verdicts, known)
+    note = _REFUSED.format(name) if name in work.refused else ""
+    return Feedback(entry, verdicts, known, note)
+
+
+_REFUSED = (
+    "The last cell that defined {} was refused, and says why below it. What is judged "
+    "here is the version before."
+)
 
 
 _RESTLESS = Misconception(

@@ -57,6 +57,9 @@ def work_file(topic: str) -> Path:
 # --- from a cell to work/ -------------------------------------------------------------
 
 
+refused: set[str] = set()  # exercises whose last cell had another signature
+
+
 def exercise(obj: T) -> T:
     """Decorate your answer in a notebook: it is checked against the stub's name and
     signature, saved to `work/`, and used by every later lesson.
@@ -67,7 +70,9 @@ def exercise(obj: T) -> T:
     if not _saving:
         return obj
     entry = catalogue.find(getattr(obj, "__name__", str(obj)))
+    refused.add(entry.name)
     _expect_signature(obj, stub_of(entry), entry.name)
+    refused.discard(entry.name)
     if os.environ.get("NBGRADER_EXECUTION"):  # nbgrader runs other people's notebooks
         return obj
     frame = sys._getframe(1)

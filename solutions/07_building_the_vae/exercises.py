@@ -71,7 +71,10 @@ class Decoder(nn.Module):
         ### END SOLUTION
 
     def forward(self, z: Tensor) -> Tensor:
-        """z: (batch, latent)  ->  logits: (batch, input)"""
+        """z: (batch, latent), or (num_samples, batch, latent)
+
+        ->  logits: (batch, input), or (num_samples, batch, input)
+        """
         ### BEGIN SOLUTION
         return self.logits(torch.relu(self.hidden(z)))
         ### END SOLUTION

@@ -154,7 +154,7 @@ for i in range(5):
     print(f"image {i}: {values}; {size[i]:3.0f} of 5,000 weights count")
 
 # %%
-l, image, h = logits[0, :1], x[0], torch.randn(7)
+l, image, h = 4 * torch.randn(1, test.shape[1]), test[0].float(), torch.randn(7)
 W, b = torch.randn(len(image), 7), torch.randn(len(image))
 left, right = image @ (W @ h + b), (W.T @ image) @ h + image @ b
 print(f"(2): both sides differ by {abs(left - right).item():.0e}")
@@ -162,7 +162,7 @@ left, right = torch.nn.functional.softplus(l).sum(), evaluate.softplus_sum(l.clo
 print(f"(3): both sides differ by {abs(left - right).item():.0e}")
 
 # %% [markdown]
-# The two identities hold to rounding (0 to 1e-4; here $W$, $h$ and $b$ are random numbers). The values of one image agree to within a nat, mostly: your cell and the engine drew different noise. Look at the numbers of weights that count, your effective sample size of lesson 09. Where a handful of 5,000 weights
+# The two identities hold to rounding (0 to 1e-4; here logits, $W$, $h$ and $b$ are random numbers). The values of one image agree to within a nat, mostly: your cell and the engine drew different noise. Look at the numbers of weights that count, your effective sample size of lesson 09. Where a handful of 5,000 weights
 # count, one lucky sample moves the value by some nats; a model of four epochs has an encoder that misses such images. The mean over 300 images is steadier: with four sets of noise we got 105.3 to 105.4.
 #
 # **Predict.** For your model, order these: $-\mathrm{ELBO}$, $-\mathcal L_5$, $-\mathcal L_{50}$, $-\mathcal L_{5000}$. Which gap is the largest?

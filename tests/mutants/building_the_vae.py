@@ -138,6 +138,22 @@ class TheLogVarianceIsAParameter(RightEncoder):
 
 @mutant(
     "Encoder",
+    "The log-variance is a free parameter that starts at zero",
+    "It can learn one spread for the whole data set. Which of two images does it say more about?",
+)
+class TheLogVarianceIsAFreeZero(RightEncoder):
+    def __init__(self, input_dim, hidden_dim, latent_dim):
+        super().__init__(input_dim, hidden_dim, latent_dim)
+        del self.to_log_var
+        self.spread = nn.Parameter(torch.zeros(latent_dim))
+
+    def forward(self, x):
+        mu = self.to_mu(self.hidden(x))
+        return mu, self.spread.expand_as(mu)
+
+
+@mutant(
+    "Encoder",
     "The weights of the log-variance's head start at zero",
     "A calm start, but the contract asks for a log_var that depends on x from the first step on. A "
     "smaller random start is calm too.",
@@ -150,7 +166,7 @@ class TheHeadStartsAtZero(RightEncoder):
 
 @mutant(
     "Encoder",
-    "The standard deviation is returned, not log_var",
+    "A spread is returned, not its logarithm",
     "The second output is the logarithm of the variance: whoever takes its exponential next would "
     "do so twice.",
 )
@@ -181,6 +197,33 @@ class AReLUOnLogVar(RightEncoder):
     def forward(self, x):
         mu, log_var = super().forward(x)
         return mu, torch.relu(log_var)
+
+
+@mutant(
+    "Encoder",
+    "A ReLU behind both heads",
+    "Neither a mean nor a log-variance has a sign that is forbidden. Which layers need a "
+    "nonlinearity after them, and which are read as they are?",
+)
+class AReLUBehindBothHeads(RightEncoder):
+    def forward(self, x):
+        mu, log_var = super().forward(x)
+        return torch.relu(mu), torch.relu(log_var)
+
+
+@mutant(
+    "Encoder",
+    "The log-variance is computed from x, past the hidden layer",
+    "The sizes meet, and the second question gets no hidden layer: a linear map of the pixels "
+    "answers it.",
+)
+class TheLogVarianceIsComputedFromX(RightEncoder):
+    def __init__(self, input_dim, hidden_dim, latent_dim):
+        super().__init__(input_dim, hidden_dim, latent_dim)
+        self.to_log_var = nn.Linear(input_dim, latent_dim)
+
+    def forward(self, x):
+        return self.to_mu(self.hidden(x)), self.to_log_var(x)
 
 
 @mutant(
@@ -275,8 +318,10 @@ class HiddenDimAndLatentDimChangePlaces(RightEncoder):
 
 @mutant(
     "Encoder",
-    "The size of MNIST is written into the layers",
-    "784 is right for one data set. The sizes are arguments.",
+    "Two sizes do not meet",
+    "Where the error shows two shapes: the last number of the first and the first of the second must "
+    "agree. Write beside each layer what comes in and what goes out, in the names of the three "
+    "arguments. (784, say, is right for one data set only.)",
 )
 class TheSizeOfMNIST(RightEncoder):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -649,6 +694,17 @@ class TheSizesInTheEncodersOrder(RightDecoder):
 
 @mutant(
     "Decoder",
+    "What comes before the latents is flattened",
+    "A code may come with other dimensions in front than the batch alone. Does nn.Linear need "
+    "any help with them?",
+)
+class WhatComesBeforeTheLatentsIsFlattened(RightDecoder):
+    def forward(self, z):
+        return super().forward(z.view(z.shape[0], -1))
+
+
+@mutant(
+    "Decoder",
     "A batch of one loses its dimension",
     "A batch of one image is (1, input). squeeze removes what happens to be 1.",
 )
@@ -946,6 +1002,39 @@ class TheNoiseIsForgotten(RightVAE):
 
 @mutant(
     "VAE",
+    "The decoder reads mu, and z is only returned",
+    "What eps does never reaches the picture. Which of the encoder's words does the KL charge for, "
+    "and does the decoder hear them with their noise?",
+)
+class TheDecoderReadsMu(RightVAE):
+    def forward(self, x, eps):
+        _, mu, log_var, z = super().forward(x, eps)
+        return self.decode(mu), mu, log_var, z
+
+
+@mutant(
+    "VAE",
+    "z is mu, and no noise is added",
+    "The noise stops before the decoder. How many images should come out for four samples of eps?",
+)
+class ZIsMu(RightVAE):
+    def draw(self, mu, log_var, eps):
+        return mu
+
+
+@mutant(
+    "VAE",
+    "mu and log_var change places on their way to z",
+    "What comes back is in order; what reparameterize is given is not. Which of its arguments does "
+    "it exponentiate?",
+)
+class MuAndLogVarChangePlacesOnTheirWayToZ(RightVAE):
+    def draw(self, mu, log_var, eps):
+        return super().draw(log_var, mu, eps)
+
+
+@mutant(
+    "VAE",
     "The noise is drawn inside, and eps ignored",
     "Two calls with the same arguments should agree. Noise is always an argument in this course.",
 )
@@ -1015,6 +1104,18 @@ class ZComesFirst(RightVAE):
     def forward(self, x, eps):
         logits, mu, log_var, z = super().forward(x, eps)
         return z, mu, log_var, logits
+
+
+@mutant(
+    "VAE",
+    "z comes second",
+    "All four are there. Read their order in the docstring of forward: whoever unpacks them takes "
+    "the second for mu.",
+)
+class ZComesSecond(RightVAE):
+    def forward(self, x, eps):
+        logits, mu, log_var, z = super().forward(x, eps)
+        return logits, z, mu, log_var
 
 
 @mutant(
@@ -1101,7 +1202,7 @@ class ASingleLatentIsSqueezedAway(RightVAE):
 
 @mutant(
     "VAE",
-    "The decoder returns probabilities",
+    "Probabilities are returned by forward",
     "forward promises logits: the loss of lesson 06 applies the sigmoid itself.",
 )
 class TheDecoderReturnsProbabilities(RightVAE):
@@ -1700,6 +1801,48 @@ def _(x, logits, mu, log_var, beta=1.0):
 
 @mutant(
     "negative_elbo",
+    "The reconstruction is summed over the batch, the KL averaged",
+    "The balance of the two moves with the number of images in the batch: a small beta that nobody "
+    "chose.",
+)
+def _(x, logits, mu, log_var, beta=1.0):
+    reconstruction, kl = _cost(x, logits).sum(), _kl(mu, log_var).mean()
+    return reconstruction + beta * kl, reconstruction, kl
+
+
+@mutant(
+    "negative_elbo",
+    "A log-probability stands where a cost belongs",
+    "Is it good or bad for an image to be probable? A loss falls when things get better.",
+)
+def _(x, logits, mu, log_var, beta=1.0):
+    reconstruction, kl = -_cost(x, logits).mean(), _kl(mu, log_var).mean()
+    return reconstruction + beta * kl, reconstruction, kl
+
+
+@mutant(
+    "negative_elbo",
+    "Images and logits change places",
+    "One of the two is data, the other what the decoder says of it. In which order does "
+    "bernoulli_log_likelihood take them?",
+)
+def _(x, logits, mu, log_var, beta=1.0):
+    reconstruction, kl = _cost(logits, x).mean(), _kl(mu, log_var).mean()
+    return reconstruction + beta * kl, reconstruction, kl
+
+
+@mutant(
+    "negative_elbo",
+    "The KL before the reconstruction",
+    "The three numbers are right. Read their order in the docstring.",
+)
+def _(x, logits, mu, log_var, beta=1.0):
+    reconstruction, kl = _cost(x, logits).mean(), _kl(mu, log_var).mean()
+    return reconstruction + beta * kl, kl, reconstruction
+
+
+@mutant(
+    "negative_elbo",
     "The KL is subtracted",
     "The KL stands with a minus in the ELBO. What does it have in minus the ELBO?",
 )
@@ -2089,6 +2232,68 @@ def _(grad_z, mu, log_var, eps, beta=1.0):
 def _(grad_z, mu, log_var, eps, beta=1.0):
     through = grad_z * eps * (log_var / 2).exp() / 2
     return grad_z - beta * mu, through - beta * (log_var.exp() - 1) / 2
+
+
+@mutant(
+    "head_gradients",
+    "The KL's part in log_var has lost its half",
+    "Differentiate lesson 04's formula once more, and mind what stands before the bracket.",
+)
+def _(grad_z, mu, log_var, eps, beta=1.0):
+    through = grad_z * eps * (log_var / 2).exp() / 2
+    return grad_z + beta * mu, through + beta * (log_var.exp() - 1)
+
+
+@mutant(
+    "head_gradients",
+    "The KL's part in log_var is turned round",
+    "Where is the KL's slope in log_var 0? And for a larger spread than that: does the KL rise or "
+    "fall?",
+)
+def _(grad_z, mu, log_var, eps, beta=1.0):
+    through = grad_z * eps * (log_var / 2).exp() / 2
+    return grad_z + beta * mu, through + beta * (1 - log_var.exp()) / 2
+
+
+@mutant(
+    "head_gradients",
+    "The logarithm where the variance belongs, in the KL's part",
+    "Where is this part 0, and at which log_var is the KL least?",
+)
+def _(grad_z, mu, log_var, eps, beta=1.0):
+    through = grad_z * eps * (log_var / 2).exp() / 2
+    return grad_z + beta * mu, through + beta * (log_var - 1) / 2
+
+
+@mutant(
+    "head_gradients",
+    "sigma where the variance belongs, in the KL's part",
+    "The part is 0 where it should be. Which power of sigma stands in the KL, and what is that in "
+    "log_var?",
+)
+def _(grad_z, mu, log_var, eps, beta=1.0):
+    sigma = (log_var / 2).exp()
+    return grad_z + beta * mu, grad_z * eps * sigma / 2 + beta * (sigma - 1) / 2
+
+
+@mutant(
+    "head_gradients",
+    "beta multiplies everything",
+    "Call it with beta = 0: what should be left of each of the two?",
+)
+def _(grad_z, mu, log_var, eps, beta=1.0):
+    through = grad_z * eps * (log_var / 2).exp() / 2
+    return beta * (grad_z + mu), beta * (through + (log_var.exp() - 1) / 2)
+
+
+@mutant(
+    "head_gradients",
+    "beta is missing from the second result",
+    "The KL has a part in both results. Which of the two changes with beta here?",
+)
+def _(grad_z, mu, log_var, eps, beta=1.0):
+    through = grad_z * eps * (log_var / 2).exp() / 2
+    return grad_z + beta * mu, through + (log_var.exp() - 1) / 2
 
 
 @mutant(

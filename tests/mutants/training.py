@@ -107,6 +107,18 @@ def _(gradients, batch_size):
 
 @mutant(
     "minibatch_variance",
+    "B appears squared",
+    "The mean has a factor 1/B, its variance one of 1/B squared. And how many variances are there "
+    "in the bracket of (3)?",
+)
+def _(gradients, batch_size):
+    n = len(gradients)
+    spread = gradients.var(0, correction=0) / batch_size**2
+    return spread * (n - batch_size) / (n - 1)
+
+
+@mutant(
+    "minibatch_variance",
     "Divided by the square root of the batch size",
     "The spread falls with the root of B. And its square, the variance?",
 )
@@ -269,6 +281,52 @@ def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
     v = beta2 * v + (1 - beta2) * grad.abs()
     m_hat, v_hat = m / (1 - beta1**step), v / (1 - beta2**step)
     return -lr * m_hat / (v_hat.sqrt() + eps), m, v
+
+
+@mutant(
+    "adam_update",
+    "The gradient in v is not squared",
+    "Look at the last factor of each half of (6): in which unit is v, if m is in the gradient's?",
+)
+def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    m = beta1 * m + (1 - beta1) * grad
+    v = beta2 * v + (1 - beta2) * grad
+    m_hat, v_hat = m / (1 - beta1**step), v / (1 - beta2**step)
+    return -lr * m_hat / (v_hat.sqrt() + eps), m, v
+
+
+@mutant(
+    "adam_update",
+    "The weights of m are swapped",
+    "With beta1 = 0.9, how much of the old mean is kept, and how much of it here?",
+)
+def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    m = (1 - beta1) * m + beta1 * grad
+    v = beta2 * v + (1 - beta2) * grad**2
+    m_hat, v_hat = m / (1 - beta1**step), v / (1 - beta2**step)
+    return -lr * m_hat / (v_hat.sqrt() + eps), m, v
+
+
+@mutant(
+    "adam_update",
+    "One decay corrects both means",
+    "Each mean began at 0 and has a memory of its own. Which decay is v's?",
+)
+def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    m = beta1 * m + (1 - beta1) * grad
+    v = beta2 * v + (1 - beta2) * grad**2
+    m_hat, v_hat = m / (1 - beta1**step), v / (1 - beta1**step)
+    return -lr * m_hat / (v_hat.sqrt() + eps), m, v
+
+
+@mutant(
+    "adam_update",
+    "The update comes last",
+    "All three are right. Read their order in the docstring.",
+)
+def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    update, m, v = _adam(grad, m, v, step, lr, beta1, beta2, eps)
+    return m, v, update
 
 
 @mutant(
@@ -521,6 +579,19 @@ def _(model, optimizer, x, eps, beta=1.0):
     loss, reconstruction, kl = _terms(model, x, eps)
     _stepped(optimizer, loss)
     return reconstruction.item() + beta * kl.item(), reconstruction.item(), kl.item()
+
+
+@mutant(
+    "train_step",
+    "Images and logits change places in the loss",
+    "One of the two is data, the other what the model says of it. Read the signature of "
+    "negative_elbo.",
+)
+def _(model, optimizer, x, eps, beta=1.0):
+    logits, mu, log_var, _ = model(x, eps)
+    terms = negative_elbo(logits, x, mu, log_var, beta)
+    _stepped(optimizer, terms[0])
+    return _numbers(terms)
 
 
 @mutant(
@@ -871,6 +942,44 @@ def _(model, x, eps):
         values = _measured(model, x[:whole], eps[:whole])
     model.train(was)
     return values
+
+
+@mutant(
+    "evaluate",
+    "A set smaller than one batch is not measured",
+    "For 7 images the result is 0. In which of the batches are these seven, if a batch "
+    "has a hundred?",
+)
+def _(model, x, eps):
+    was = model.training
+    model.eval()
+    totals = [0.0, 0.0, 0.0]
+    with torch.no_grad():
+        for i in range(len(x) // 100):
+            a, b = x[100 * i : 100 * i + 100], eps[100 * i : 100 * i + 100]
+            terms = _numbers(_terms(model, a, b))
+            totals = [t + v * len(a) for t, v in zip(totals, terms, strict=True)]
+    model.train(was)
+    return tuple(t / len(x) for t in totals)
+
+
+@mutant(
+    "evaluate",
+    "The number of batches is 0",
+    "A set may be smaller than one batch. By what is the sum divided then?",
+)
+def _(model, x, eps):
+    was = model.training
+    model.eval()
+    totals = [0.0, 0.0, 0.0]
+    batches = len(x) // 100
+    with torch.no_grad():
+        for i in range(batches):
+            a, b = x[100 * i : 100 * i + 100], eps[100 * i : 100 * i + 100]
+            terms = _numbers(_terms(model, a, b))
+            totals = [t + v for t, v in zip(totals, terms, strict=True)]
+    model.train(was)
+    return tuple(t / batches for t in totals)
 
 
 @mutant(
@@ -1265,8 +1374,8 @@ def _(step, warmup_steps):
 
 @mutant(
     "kl_warmup",
-    "Fractions and their denominators change places",
-    "How far is step 3 of 10? Read the quotient aloud.",
+    "A number that is 1 too early",
+    "How far is step 3 of 10 along the way? Which of the two, that share or 1, should win there?",
 )
 def _(step, warmup_steps):
     return min(1.0, warmup_steps / step) if step else 1.0

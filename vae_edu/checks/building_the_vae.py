@@ -51,7 +51,10 @@ ENCODER = ModuleCases(
 DECODER = ModuleCases(
     "Decoder",
     ("latent_dim", "hidden_dim", "input_dim"),
-    (Method("", {"z": "batch latent_dim"}, "batch input_dim"),),
+    (
+        Method("", {"z": "batch latent_dim"}, "batch input_dim"),
+        Method("", {"z": f"{_SAMPLES} latent_dim"}, f"{_SAMPLES} input_dim"),
+    ),
     curved=("",),
 )
 VAE = ModuleCases(
@@ -186,6 +189,11 @@ def _expect_unbounded(
                 "softplus, clamp).",
                 "value",
             )
+
+
+# a constant or a cut output breaks laws of gradients and digits too: these say why
+LAWS.early("Encoder", ("from the start", "unbounded"), before="parameter gradients")
+LAWS.early("Decoder", ("unbounded",), before="parameter gradients")
 
 
 # --- VAE ------------------------------------------------------------------------------

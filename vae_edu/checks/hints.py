@@ -62,7 +62,10 @@ def _shapes(g: Tensor, e: Tensor) -> str:
             "the kept dimension out, with squeeze(dim), before the two meet."
         )
     if len(came) == len(asked) + 1:
-        return "One dimension too many is left: where was it summed or averaged over?"
+        return (
+            "One dimension too many: which line brought it in, or should have taken it "
+            "away?"
+        )
     if g.dim() == e.dim() and sorted(g.shape) == sorted(e.shape):
         return "The sizes are right but in another order."
     return ""

@@ -94,6 +94,14 @@ class Laws:
 
         return declare
 
+    def early(self, exercise: str, names: Sequence[str], *, before: str) -> None:
+        """Try these laws of an exercise before another one, in the order named."""
+        for name in names:
+            law = next(x for x in self.of(exercise) if x.name == name)
+            self.laws.remove(law)
+            place = next(x for x in self.of(exercise) if x.name == before)
+            self.laws.insert(self.laws.index(place), law)
+
     def of(self, exercise: str) -> list[Law]:
         """The laws of one exercise."""
         return [law for law in self.laws if law.exercise == exercise]
@@ -102,16 +110,22 @@ class Laws:
 def describe(value: Any) -> str:
     """A value in a few words: numbers where they are few, shape and dtype otherwise."""
     if isinstance(value, Wrong):
-        return f"a {value.type}"
+        return f"{_article(value.type)} {value.type}"
     if isinstance(value, tuple):
         return "(" + ", ".join(describe(v) for v in value) + ")"
     if not isinstance(value, Tensor):
         return f"{value:.6g}" if isinstance(value, float) else repr(value)
     if value.device.type == "meta":
         return f"a tensor {shape_text(value)} on another device"
+    if value.dim() == 0:
+        return f"{value.item():.5g}, a tensor of shape ()"
     flat = [f"{v:.5g}" for v in value.flatten()[:4].tolist()]
     more = ", …" if value.numel() > 4 else ""
     return f"[{', '.join(flat)}{more}] of shape {shape_text(value)}"
+
+
+def _article(word: str) -> str:
+    return "an" if word[:1].lower() in tuple("aeio") else "a"
 
 
 def shape_text(value: Tensor) -> str:
@@ -158,7 +172,7 @@ def expect_like(got: Any, expected: Any, what: str) -> None:
             expected,
         )
     for place, (g, e) in enumerate(zip(got, expected, strict=True)):
-        expect_like(g, e, f"part {place + 1} of {what}")
+        expect_like(g, e, _part(what, place))
 
 
 def _dtype(dtype: torch.dtype) -> str:
@@ -189,7 +203,12 @@ def _compare_tuple(
             expected,
         )
     for place, (g, e) in enumerate(zip(got, expected, strict=True)):
-        compare(g, e, what=f"part {place + 1} of {what}", **how)
+        compare(g, e, what=_part(what, place), **how)
+
+
+def _part(what: str, place: int) -> str:
+    """One of several results in words; `what` may be a call or a whole phrase."""
+    return f"{what.rstrip(',')}, result {place + 1},"
 
 
 def _compare_float(got: Any, expected: float, rtol: float, what: str) -> None:

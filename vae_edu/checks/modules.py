@@ -271,7 +271,20 @@ def _modes(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
             module.chance = chance  # whatever is drawn inside now differs
             got = module.train(training).call(*args, method=method.name)
             mode = "training" if training else "evaluation"
-            _agree(got, expected, f"called again, in {mode} mode, {what}")
+            words = f"called again, in {mode} mode, {what}"
+            try:
+                _agree(got, expected, words)
+            except Broken as broken:
+                said = f"{broken.message} {_OTHERWISE[training]}"
+                raise Broken(said, broken.kind, broken.got, broken.expected) from None
+
+
+_OTHERWISE = {
+    True: "Expected is what evaluation mode gives. Is there a batch norm, a dropout or "
+    "noise of its own inside?",
+    False: "Expected is what the first call gave. Is something drawn at random inside, "
+    "or remembered from call to call?",
+}
 
 
 def _traces(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
@@ -562,9 +575,10 @@ def _expect_digits(
         size = float(twice.norm())
         if not (size > 0 and float((twice - 2 * once).norm()) < 1e-2 * size):
             raise Broken(
-                f"{cases.tried(sizes, method)} loses the digits of float64: somewhere "
-                "inside a float32 is written into the code (.float(), "
-                "dtype=torch.float32).",
+                f"{cases.tried(sizes, method)}: a small step of the inputs (1e-8) does "
+                "not show in the results as it should in float64. Either a float32 is "
+                "written into the code (.float(), dtype=torch.float32), or a result "
+                "does not change with the inputs here.",
                 "dtype",
             )
 

@@ -23,7 +23,7 @@ PIXELS, HIDDEN, LATENT = 6, 5, 3
 
 
 def _batches(draw: Draw) -> Iterator[Case]:
-    yield Case((draw.normal(7, 3), 2))
+    yield Case((draw.normal(7, 4), 3))
     yield Case((draw.normal(5, 4), 1), note="batches of one")
     yield Case((draw.normal(6, 2), 6), note="the batch is the whole set")
     yield Case((draw.normal(2, 5), 1), note="two examples")

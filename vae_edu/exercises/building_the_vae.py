@@ -59,7 +59,7 @@ class Decoder(nn.Module):
         raise NotImplementedError("Exercise 7.2: fill it in in notebooks/07_building_the_vae")
 
     def forward(self, z: Tensor) -> Tensor:
-        """z: (batch, latent)  ->  logits: (batch, input)"""
+        """z: (batch, latent), or (num_samples, batch, latent)  ->  logits, input last"""
         raise NotImplementedError("Exercise 7.2: fill it in in notebooks/07_building_the_vae")
 
 

@@ -1,10 +1,10 @@
 """Asking ahead: what the laws are going to ask, so that nobody waits between answers.
 
 With one seed, a law asks every answer the same things, but for what it makes of earlier
-answers (a module's own weights). The reference is asked once in the judge's
-process, and its requests, written down, are sent to a submission's process in advance;
-the laws then read the answers in the same order. Where a law asks something else after
-all, the answers in flight are thrown away and it is asked again, one by one.
+answers (a module's own weights). The reference is asked once, in the judge's process,
+and its requests, written down, are sent to a submission's process in advance; the laws
+then read the answers in the same order. Where a law asks something else after all, the
+answers in flight are thrown away and it is asked again, one by one.
 
 What belongs here: scripts, and the judge's end of a law's process that follows them.
 What does not: laws and verdicts.
@@ -31,7 +31,7 @@ from vae_edu.subject import Answer, Engine, Request, Subject, SubjectError
 from vae_edu.work import reference_answers
 
 ROOM = 32 * 2**10  # bytes under way that a socket holds while nobody reads them
-SCRIPTS = 512  # laws whose scripts are kept
+SCRIPTS = 1024  # laws whose scripts are kept
 FORGET = Request("forget")  # before each law, so that modules are counted from 0
 
 
