@@ -23,8 +23,8 @@ from vae_edu.subject import local
 
 _THINK = {
     "type": "Look at the type that the signature promises.",
-    "shape": "Follow the shapes line by line: where does a dimension come in, where does "
-    "one go?",
+    "shape": "Follow the shapes line by line: where does a dimension come in, and "
+    "where does one go?",
     "dtype": "A constant tensor or a cast inside fixes the dtype; "
     "derive it from the inputs.",
     "device": "A tensor made inside should be made on the inputs' device: "

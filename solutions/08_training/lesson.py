@@ -252,9 +252,8 @@ model, batch = VAE(pixels, 128, 10), images[:20]
 optimizer, curve = torch.optim.Adam(model.parameters(), lr=3e-3), []
 for _ in range(300):
     curve.append(train_step(model, optimizer, batch, torch.randn(20, 10)))
-loss, reconstruction, kl = torch.tensor(curve)[-20:].mean(0)
-print(f"{len(batch.unique(dim=0))} distinct images; mean of the last 20 steps:")
-print(f"{loss:.1f} = {reconstruction:.1f} + {kl:.1f} nats")
+words = "{:.1f} = {:.1f} + {:.1f} nats".format(*torch.tensor(curve)[-20:].mean(0))
+print(f"{len(batch.unique(dim=0))} distinct images; mean of the last 20 steps: {words}")
 figure, panel = viz.axes(size=(5.6, 3.0), subplot_kw={"yscale": "log"})
 panel.plot(torch.tensor(curve)[:, 0], color=viz.BLUE, label="your loss on one batch")
 panel.axhline(math.log(20), color=viz.BLACK, linestyle="--", label="log 20, equation (11)")
@@ -412,10 +411,8 @@ figure, panels = viz.axes(2, 6, size=(2.3, 2.2), sharex=True, sharey="row")
 ticks = [round(silent * f) for f in (0.5, 1, 2, 4)]
 for (upper, lower), name in zip(panels.T, gallery.PATIENTS, strict=True):
     draw((upper, lower), patient(name)[0], color=viz.BLUE if name == "healthy" else viz.RED)
-    upper.set(title=name, yscale="log", ylim=(0.4 * silent, 4 * silent), xlabel="")
+    upper.set(title=name, yscale="log", ylim=(0.4 * silent, 4 * silent))
     upper.set_yticks(ticks, ticks), upper.minorticks_off(), lower.set_yscale("symlog")
-for panel in panels[:, 1:].flat:
-    panel.set_ylabel("")
 alt = "Reconstruction and KL, on log scales, of a healthy run and five sick ones: A and D fall "
 alt += "lower, B is flat, its KL 0, C leaves the frame, then stays at the line, E falls, KL near 0."
 viz.show(figure, alt)

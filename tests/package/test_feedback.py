@@ -12,7 +12,7 @@ import torch
 
 from vae_edu import check
 from vae_edu.checks.hints import look
-from vae_edu.checks.law import Broken, compare
+from vae_edu.checks.law import Broken, compare, describe
 from vae_edu.errors import CourseError
 from vae_edu.feedback import CheckFailed, judge
 from vae_edu.subject import Wrong
@@ -117,6 +117,31 @@ def test_an_error_is_told_with_the_call_that_met_it():
     said = text_for(lambda mu, log_var: right(mu, log_var) + 0 * mu.sum(1))
     assert "at gaussian_kl(mu: (5,), log_var: (5,)) with IndexError" in said
     assert "Counted from the end" in said
+
+
+def test_laws_at_which_the_code_stops_are_not_called_broken():
+    def stops(mu, log_var):
+        raise ValueError("two sizes do not meet")
+
+    feedback = judge(answer(stops))
+    assert set(feedback.states()) <= {"stops", "open"}
+    assert "<details>" in feedback._repr_html_()
+    wrong = judge(answer(lambda mu, log_var: 2 * right(mu, log_var)))
+    assert wrong.states()[0] == "BROKEN"
+    assert "<details open>" in wrong._repr_html_()
+
+
+def test_a_check_after_a_refused_cell_says_which_version_it_is_about(monkeypatch):
+    monkeypatch.setattr("vae_edu.work.refused", {"gaussian_kl"})
+    assert "here is the version before" in text_for(right)
+
+
+def test_values_are_described_as_they_are():
+    assert describe(Wrong("int")) == "an int"
+    assert describe(torch.tensor(6.5)) == "6.5, a tensor of shape ()"
+    assert describe(torch.tensor([6.5])) == "[6.5] of shape (1,)"
+    with pytest.raises(Broken, match=r"f\(x\), result 2, is 3; expected 4\."):
+        compare((1.0, 3.0), (1.0, 4.0), what="f(x)")
 
 
 def test_the_frames_shown_are_the_learners():

@@ -59,7 +59,10 @@ class Decoder(nn.Module):
         raise NotImplementedError("Exercise 7.2: fill it in in notebooks/07_building_the_vae")
 
     def forward(self, z: Tensor) -> Tensor:
-        """z: (batch, latent), or (num_samples, batch, latent)  ->  logits, input last"""
+        """z: (batch, latent), or (num_samples, batch, latent)
+
+        ->  logits: (batch, input), or (num_samples, batch, input)
+        """
         raise NotImplementedError("Exercise 7.2: fill it in in notebooks/07_building_the_vae")
 
 
