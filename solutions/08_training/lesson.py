@@ -79,7 +79,7 @@ print(f"a decoder of z alone that ignores it: {silent:.1f} nats at best (lesson 
 # </details>
 # <details><summary>Hint 3: the first line</summary>
 #
-# `sigma2 = gradients.var(0, correction=0)`
+# `sigma2 = torch.var(gradients, dim=0, correction=0)`
 #
 # </details>
 
