@@ -183,7 +183,7 @@ def _expect_unbounded(
         low, high = (float(v) for v in torch.aminmax(values)) if len(values) else (0, 0)
         if not (low < -1e3 and high > 1e3):
             raise Broken(
-                f"{cases.tried(sizes)}: with weights of about 1e4, the values of {name} "
+                f"{cases.tried(sizes)}: with weights of about 1e4, values of {name} "
                 f"stay between {low:.4g} and {high:.4g}. Any real value should be "
                 "possible: nothing after the last layer (no relu, sigmoid, tanh, "
                 "softplus, clamp).",
