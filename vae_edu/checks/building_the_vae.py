@@ -113,7 +113,8 @@ def _expect_dependence(
             raise Broken(
                 f"{cases.tried(sizes)}, just built: a column of {name} is the same "
                 f"number for {sizes['batch']} different images. A head whose weights "
-                "start at zero, or a parameter without x, tells nothing about x.",
+                "start at zero, a parameter without x, or something behind the head "
+                "that cuts every value off (a relu) tells nothing about x.",
                 "value",
             )
 
