@@ -161,8 +161,8 @@ class ParametersAndAddmm(nn.Module):
         )
 
     def forward(self, z):
-        h = F.softplus(torch.addmm(self.b[0], z, self.w[0]))
-        return torch.addmm(self.b[1], h, self.w[1])
+        h = F.softplus(torch.addmm(self.b[0], z.flatten(0, -2), self.w[0]))
+        return torch.addmm(self.b[1], h, self.w[1]).unflatten(0, z.shape[:-1])
 
 
 @variant("Decoder", "three layers with a residual, a bias at the data's mean")
@@ -193,7 +193,8 @@ class TransposedConvolution(nn.Module):
 
     def forward(self, z):
         h = F.mish(self.spread(F.mish(self.fc(z))))
-        return self.conv(h.reshape(-1, 2, self.input_dim)).squeeze(1)
+        pixels = self.conv(h.reshape(-1, 2, self.input_dim)).squeeze(1)
+        return pixels.reshape(*z.shape[:-1], -1)
 
 
 @variant("Decoder", "a bilinear layer and a constant buffer")
