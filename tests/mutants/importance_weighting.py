@@ -114,7 +114,7 @@ def _(x: Tensor, logits: Tensor, z: Tensor, mu: Tensor, log_var: Tensor) -> Tens
     "exp(1) would be its variance. Which number is the logarithm of the variance of N(0, I)?",
 )
 def _(x: Tensor, logits: Tensor, z: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
-    zero = torch.zeros_like(mu)
+    zero = torch.zeros_like(log_var)
     return _pixels(x, logits).sum(-1) + _q(z, zero, zero + 1) - _q(z, mu, log_var)
 
 

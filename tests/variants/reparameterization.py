@@ -90,7 +90,7 @@ def _(f, mu, log_var, eps):
 
 @variant("score_function_gradient", "a loop, one sample at a time")
 def _(f, mu, log_var, eps):
-    total = torch.zeros_like(mu)
+    total = torch.zeros_like(log_var)
     for e in eps:
         z = mu + log_var.exp().sqrt() * e
         total = total + f(z.unsqueeze(0)).squeeze(0) * (z - mu) / log_var.exp()
@@ -194,7 +194,7 @@ def _(f, mu, log_var, eps):
 @variant("pathwise_gradient", "a loop with one sample at a time")
 def _(f, mu, log_var, eps):
     sigma = torch.exp(0.5 * log_var.detach())
-    total = torch.zeros_like(mu)
+    total = torch.zeros_like(log_var)
     for e in eps:
         at = mu.detach().clone().requires_grad_()
         (g,) = torch.autograd.grad(f((at + sigma * e)[None]).sum(), at)
@@ -306,7 +306,7 @@ def _(f, mu, log_var, eps):
 @variant("score_function_gradient_with_baseline", "a loop that leaves one out")
 def _(f, mu, log_var, eps):
     z = mu + torch.exp(0.5 * log_var) * eps
-    total = torch.zeros_like(mu)
+    total = torch.zeros_like(log_var)
     for s in range(len(z)):
         others = [t for t in range(len(z)) if t != s]
         advantage = f(z)[s] - f(z[others]).mean()
