@@ -439,7 +439,7 @@ class Trainer:
 
     def draw(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return a batch, binarised anew, and noise for its codes."""
-        x = self.images.index_select(0, rows)  # whole rows: on a CPU, far from `[]`
+        x = self.images.index_select(0, rows)  # on a CPU, faster than []
         if self.config.binarize:
             x = draw_binary(x, self.noise)
         else:

@@ -92,6 +92,20 @@ def test_no_second_guess_for_the_values(zygote, tmp_path, way):
     assert judged(zygote, tmp_path, WAYS[way] + calm).passed
 
 
+OTHER = """
+import math
+def expected_log_q(log_var):
+    return -0.5 * (math.log(2 * math.pi) + 1 + log_var).sum(-1)
+"""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_nor_where_another_exercise_was_tried_before(zygote, tmp_path, way):
+    guesses = SECOND_GUESS.format(first=WRONG_WAY, second=RIGHT_WAY)
+    result = graded(zygote, tmp_path, OTHER + WAYS[way] + guesses)
+    assert (result.passed, result.score) == (False, 0)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_feedback_carries_no_input_of_the_grader(zygote, tmp_path, way):
     public = plain_inputs("public", "values")

@@ -11,6 +11,7 @@ import signal
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -263,3 +264,13 @@ def test_a_terminal_without_the_letters_still_shows_the_table(monkeypatch):
 def test_a_table_of_another_course_is_not_merged():
     before = [["student", "score"], ["old", "1"]]
     assert "old" not in as_csv(TOPIC, [Outcome("ana", 1.0, 2.0)], before)
+
+
+def test_an_interrupt_whose_exception_was_lost_is_heeded_at_the_next_outcome():
+    with batch._heeding_interrupts() as asked:
+        seen = batch._until(asked, iter([1, 2]))
+        assert next(seen) == 1
+        with suppress(KeyboardInterrupt):  # as where a callback swallows it
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            next(seen)

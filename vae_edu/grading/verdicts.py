@@ -151,8 +151,8 @@ def explain(
 def _together(trial: Trial, names: Sequence[str]) -> dict[str, list[Verdict]]:
     """The laws of exercises in one process, up to the first that is broken.
 
-    Ten times faster than a process a law, and what a notebook does: what one answer
-    leaves behind, the next one finds. A law that finds another state than the one after
+    A fork takes longer than most laws; and so a notebook does: what one answer leaves
+    behind, the next one finds. A law that finds another state than the one after
     loading is harder to keep, but for one thing: what goes wrong in the very first call
     alone is seen by the first law only. Where all hold, that is the verdict.
     """
@@ -202,8 +202,8 @@ def _apart(
 ) -> list[Verdict]:
     """Each law in a process of its own, as it was right after loading.
 
-    first: the first law's verdict, if it stands: it had such a process, and another
-    attempt would reward code that answers differently when it is asked again.
+    first: the first law's verdict, if it stands: another attempt would reward code that
+    answers differently when it is asked again.
     """
     verdicts = [*first]
     for law in laws[len(first) :]:
