@@ -10,7 +10,6 @@ import importlib
 import json
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from vae_edu import mnist, paths
+from vae_edu.errors import CourseError
 
 __all__ = ["Finding", "command", "examine", "is_healthy", "table"]
 
@@ -211,17 +211,23 @@ def _chromium(name: str) -> Finding:
     return Finding(name, "warn", "not installed", remedy)
 
 
-def _bubblewrap(name: str) -> Finding:
-    program = shutil.which("bwrap")
-    if program is None:
-        remedy = "only grading needs it (Linux): apt-get install bubblewrap"
-        return Finding(name, "warn", "not installed", remedy)
-    trial = [program, "--unshare-all", "--ro-bind", "/", "/", "true"]
-    done = subprocess.run(trial, capture_output=True, text=True, timeout=20)
-    if done.returncode == 0:
-        return Finding(name, "ok", f"{program}, and it may isolate")
-    seen = f"{program} may not isolate here: {done.stderr.strip()}"
-    return Finding(name, "warn", seen, "only grading needs it: allow user namespaces")
+def _sandbox(name: str) -> Finding:
+    """Start the process that a submission's are forked from, and end it."""
+    try:
+        process = importlib.import_module("vae_edu.grading.process")
+        sandbox = importlib.import_module("vae_edu.grading.sandbox")
+    except Exception:
+        return Finding(name, "warn", "unknown without torch", "repair torch first")
+    try:
+        zygote = process.Zygote(sandbox.REQUIRE)
+    except CourseError as error:
+        seen = str(error).removesuffix(f" {sandbox.REMEDY}")
+        return Finding(name, "warn", seen, f"only grading needs one. {sandbox.REMEDY}")
+    zygote.close()
+    if not zygote.problems:
+        return Finding(name, "ok", f"{zygote.sandbox}: a submission's process starts")
+    seen = f"{zygote.sandbox} alone ({'; '.join(zygote.problems)})"
+    return Finding(name, "warn", seen, f"it isolates less. {sandbox.REMEDY}")
 
 
 def _look_at_work(name: str) -> Finding:
@@ -245,7 +251,7 @@ LOOKS: dict[str, Callable[[str], Finding]] = {
     "write work/": _look_at_work,
     "write data/": _look_at_data_dir,
     "chromium": _chromium,
-    "bubblewrap": _bubblewrap,
+    "sandbox": _sandbox,
 }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from vae_edu import cli, doctor, mnist
+from vae_edu.grading import process, sandbox
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -155,17 +156,35 @@ def test_nbgrader_without_alembic_on_path_is_a_warning(monkeypatch):
     assert look("nbgrader").status == "warn"
     assert "alembic" in look("nbgrader").seen
     assert look("chromium").status == "warn"
-    assert look("bubblewrap").status == "warn"
 
 
-def test_a_bubblewrap_that_may_not_isolate_is_a_warning(tmp_path, monkeypatch):
+def test_the_sandbox_is_tried_and_not_only_looked_for(tmp_path, monkeypatch):
+    zygote = process.Zygote(sandbox.PREFER)
+    zygote.close()
+    assert (look("sandbox").status == "ok") == (zygote.sandbox == sandbox.BUBBLEWRAP)
     bwrap = tmp_path / "bwrap"
     bwrap.write_text("#!/bin/sh\necho 'no permissions' >&2\nexit 1\n")
     bwrap.chmod(0o755)
-    monkeypatch.setattr(doctor.shutil, "which", lambda program: str(bwrap))
-    finding = look("bubblewrap")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    finding = look("sandbox")
     assert finding.status == "warn"
     assert "no permissions" in finding.seen
+
+
+def test_a_machine_without_any_sandbox_is_told_what_to_do(monkeypatch):
+    monkeypatch.setattr(sandbox, "lacking", lambda kind: f"no {kind} today")
+    finding = look("sandbox")
+    assert finding.status == "warn"
+    assert "no bubblewrap today" in finding.seen
+    assert "no landlock today" in finding.seen
+    assert "apt-get install bubblewrap" not in finding.seen
+    assert "apt-get install bubblewrap" in finding.remedy
+
+
+def test_the_sandbox_is_unknown_without_torch(monkeypatch):
+    break_import(monkeypatch, "vae_edu.grading.process", OSError("libcudart.so"))
+    assert look("sandbox").status == "warn"
+    assert "torch" in look("sandbox").remedy
 
 
 # --- showing ----------------------------------------------------------------------

@@ -185,7 +185,8 @@ def exposed() -> list[str]:
 def command(arguments: list[str], filter_fd: int) -> list[str]:
     """The bubblewrap command around `arguments`; `filter_fd` holds its filter."""
     paths, package = readable(), str(_PACKAGE)
-    words = ["bwrap", "--die-with-parent", "--new-session", *_unshared()]
+    bwrap = shutil.which("bwrap") or "bwrap"  # `environment` has another PATH
+    words = [bwrap, "--die-with-parent", "--new-session", *_unshared()]
     words += ["--proc", "/proc", "--perms", "1777", "--tmpfs", "/tmp", *_system_links()]
     for path in _parents_of([*paths, package, "/dev/shm/x"]):
         words += ["--dir", path]  # or bubblewrap makes it for itself alone
