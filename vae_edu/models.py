@@ -212,7 +212,8 @@ class OneLayerVAE(nn.Module):
         """
         mu, log_var = code
         z = mu + (0.5 * log_var).exp() * eps
-        return self.decoder.hidden(z), log_ratio(z, mu, log_var)
+        ratio = 0.5 * (eps.square() - z.square() + log_var).sum(-1)  # as `log_ratio`
+        return self.decoder.hidden(z), ratio
 
 
 # --- two stochastic layers --------------------------------------------------------
