@@ -11,6 +11,7 @@ import csv
 import inspect
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from vae_edu.paths import course_root
 
 LESSON, TOPIC = "04_kl_divergence", "kl_divergence"
 MISTAKES = 8  # of gaussian_kl, the first ones of the register
+MARK = re.compile(r"^[ \t]*### (BEGIN|END) SOLUTION\n?", re.M)
 CONFIG = """
 from vae_edu.grading.config import configure
 
@@ -133,7 +135,7 @@ def _do(course: Path, words: list[str]) -> None:
 def _hand_in(course: Path) -> dict[str, str]:
     """Everyone's submission; what each of them is, in words."""
     root = course_root()
-    solved = json.loads((course / "source" / LESSON / f"{LESSON}.ipynb").read_text())
+    solved = _as_a_learner_writes(course / "source" / LESSON / f"{LESSON}.ipynb")
     open_ = (root / "notebooks" / LESSON / f"{LESSON}.ipynb").read_text("utf-8")
     texts = {"ada": json.dumps(solved), "empty": open_, "torn": open_[:3000]}
     told = {
@@ -157,6 +159,14 @@ def _hand_in(course: Path) -> dict[str, str]:
         folder.mkdir(parents=True)
         (folder / f"{LESSON}.ipynb").write_text(text, encoding="utf-8")
     return told
+
+
+def _as_a_learner_writes(source: Path) -> dict[str, Any]:
+    """The source notebook without the marks around its solutions."""
+    book: dict[str, Any] = json.loads(source.read_text(encoding="utf-8"))
+    for cell in book["cells"]:
+        cell["source"] = MARK.sub("", "".join(cell["source"]))
+    return book
 
 
 def _changed(solved: dict[str, Any], code: str) -> str:
