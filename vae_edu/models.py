@@ -383,7 +383,9 @@ def set_output_bias(layer: nn.Linear, images: Tensor) -> None:
     in 0..255 or floats in [0, 1]. Burda et al.'s published code.
     """
     scale = 255 if images.dtype == torch.uint8 else 1
-    mean = images.sum(0, dtype=torch.float64) / (scale * len(images))
+    parts = torch.split(images, 1000)
+    sums = [part.sum(0, dtype=torch.float64) for part in parts]
+    mean = torch.stack(sums).sum(0) / (scale * len(images))  # no copy of all in float64
     if mean.shape != layer.bias.shape:
         raise ModelError(
             f"the bias has shape {tuple(layer.bias.shape)}, the images' mean "

@@ -64,7 +64,8 @@ class TrainConfig:
     schedule: "cosine" down to 0, "constant", or "burda" (3^i epochs at each rate).
     matmul: "float32"; "bf16" products summed in float32 (TF32 on CUDA); "auto": where
     the hardware has units for them. Weights and sums are float32 in any case.
-    second_moment: Adam's, before the first step.
+    second_moment: Adam's, before the first step. rates: factors of the learning rate
+    for the parameters whose names begin so, such as (("decoder.out", 4.0),).
     """
 
     epochs: int = 20
@@ -81,6 +82,7 @@ class TrainConfig:
     adam_betas: tuple[float, float] = (0.9, 0.999)
     adam_eps: float = 1e-8
     second_moment: float = 0.0
+    rates: tuple[tuple[str, float], ...] = ()
     matmul: Literal["auto", "float32", "bf16"] = "auto"
     device: str = "auto"
     seed: int = 0
@@ -451,10 +453,11 @@ class Trainer:
         """One step of Adam, with the rates of step `number` (from 0)."""
         rate = learning_rate_at(number, self.steps_per_epoch, self.config)
         for group in self.optimizer.param_groups:
+            own = group["factor"] * rate
             if isinstance(group["lr"], Tensor):
-                group["lr"].fill_(rate)  # its place is known to a CUDA graph
+                group["lr"].fill_(own)  # its place is known to a CUDA graph
             else:
-                group["lr"] = rate
+                group["lr"] = own
         steps = self.config.epochs * self.steps_per_epoch
         if self._step is None:
             self._step = self._prepared_step(x, eps)
@@ -550,8 +553,12 @@ class Trainer:
 def _expect_config(config: TrainConfig) -> None:
     whole = {"epochs": config.epochs, "num_samples": config.num_samples}
     wrong = [f"{k} is {v}, expected 1 or more" for k, v in whole.items() if v < 1]
-    if not (math.isfinite(config.learning_rate) and config.learning_rate > 0):
-        wrong.append(f"learning_rate is {config.learning_rate}, expected above 0")
+    rates = {"learning_rate": config.learning_rate, **dict(config.rates)}
+    wrong += [
+        f"{name} is {rate}, expected above 0"
+        for name, rate in rates.items()
+        if not (math.isfinite(rate) and rate > 0)
+    ]
     for name, known in {
         "schedule": ("cosine", "constant", "burda"),
         "objective": ("elbo", "iwae", "dreg"),
@@ -570,25 +577,45 @@ def _adam(
 ) -> torch.optim.Adam:
     """Adam with its state made in advance (in place, so that a graph may hold it)."""
     on_cuda = device.type == "cuda"
-    rate = config.learning_rate
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if not parameters:
-        raise TrainError("the model has no parameters to train.")
+    groups = _groups(model, config)
+    if on_cuda:
+        for group in groups:
+            group["lr"] = torch.tensor(group["lr"], device=device)
     optimizer = torch.optim.Adam(
-        parameters,
-        lr=torch.tensor(rate, device=device) if on_cuda else rate,
+        groups,
         betas=config.adam_betas,
         eps=config.adam_eps,
         fused=device.type in ("cpu", "cuda"),
         capturable=on_cuda,
     )
-    for p in parameters:
-        optimizer.state[p] = {
-            "step": torch.zeros((), device=device),
-            "exp_avg": torch.zeros_like(p),
-            "exp_avg_sq": torch.full_like(p, config.second_moment),
-        }
+    for group in groups:
+        for p in group["params"]:
+            optimizer.state[p] = {
+                "step": torch.zeros((), device=device),
+                "exp_avg": torch.zeros_like(p),
+                "exp_avg_sq": torch.full_like(p, config.second_moment),
+            }
     return optimizer
+
+
+def _groups(model: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
+    """The parameters by the factor of their learning rate, the first that fits."""
+    trained = {k: p for k, p in model.named_parameters() if p.requires_grad}
+    if not trained:
+        raise TrainError("the model has no parameters to train.")
+    rest = dict(trained)
+    groups = []
+    for start, factor in (*config.rates, ("", 1.0)):
+        named = [name for name in rest if name.startswith(start)]
+        if not named and start:
+            raise TrainError(
+                f"rates name {start!r}, and no parameter's name that is left begins "
+                f"so: expected the beginning of one of {', '.join(trained)}."
+            )
+        if named:
+            found = {"params": [rest.pop(name) for name in named], "factor": factor}
+            groups.append(found | {"lr": factor * config.learning_rate})
+    return groups
 
 
 def _fingerprint(images: Tensor) -> str:

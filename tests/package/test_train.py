@@ -488,6 +488,42 @@ def test_the_second_moments_start_where_asked():
         assert bool((state["exp_avg_sq"] == 1).all())
 
 
+def given() -> models.OneLayerVAE:
+    return models.OneLayerVAE(12, (9,), 3, generator=Generator().manual_seed(0))
+
+
+def test_rates_are_factors_of_the_learning_rate_by_the_start_of_a_name():
+    """Adam's first step moves every weight by its rate, whatever the gradient."""
+    rates = (("decoder.out", 4.0), ("decoder", 0.5))
+    config = replace(CPU, rates=rates, schedule="constant", warmup=0.0)
+    model, before = given(), given().state_dict()
+    trainer = train.Trainer(model, images(), config, train.negative_elbo)
+    rows = next(iter(trainer.batches()))
+    trainer.step(*trainer.draw(rows), 0)
+    factors = {"decoder.out.bias": 4.0, "decoder.hidden.0.bias": 0.5, "encoder": 1.0}
+    for start, factor in factors.items():
+        for name, after in model.state_dict().items():
+            if name.startswith(start):
+                moved = (after - before[name]).abs()
+                most = float(moved.max())
+                assert most == pytest.approx(factor * CPU.learning_rate, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("rates", "told"),
+    [
+        ((("decoder.output", 2.0),), "decoder.output"),
+        ((("decoder", 2.0), ("decoder.out", 3.0)), "that is left"),
+        ((("decoder", 0.0),), "expected above 0"),
+        ((("decoder", math.nan),), "expected above 0"),
+    ],
+)
+def test_rates_that_fit_no_parameter_are_refused(rates, told):
+    config = replace(CPU, rates=rates)
+    with pytest.raises(train.TrainError, match=told):
+        train.Trainer(given(), images(), config, train.negative_elbo)
+
+
 # --- resuming ---------------------------------------------------------------------
 
 
