@@ -38,13 +38,16 @@ FOREIGN = 0.05  # share of the machine that others may take
 QUICK_NOTE = "A quick round: it shows that this runs, and no more."
 TARGETS = {"equal ELBO": 20.0, "pure epoch": 7.0, "NLL": 3.0}
 
-# Found by hand for the 784-400-20 MLP; the target itself is never tuned.
+# Found by a search on 50,000 training images, judged by the other 10,000; the target
+# itself is never tuned. `well_begun` belongs to it.
 EQUAL = TrainConfig(
-    epochs=4,
-    batch_size=256,
-    learning_rate=1.2e-2,
-    warmup=0.2,
-    adam_betas=(0.9, 0.98),
+    epochs=2,
+    batch_size=208,
+    learning_rate=7.5e-3,
+    warmup=0.15,
+    kl_warmup=0.1,
+    adam_betas=(0.9, 0.95),
+    rates=(("encoder.hidden", 0.7), ("decoder.hidden", 2.0), ("decoder.out", 4.0)),
     binarize=False,
     device="cpu",
 )
@@ -137,11 +140,13 @@ def one_round(pair: Pair, number: int) -> Round:
 # --- the rows ---------------------------------------------------------------------
 
 
-def fresh(images: Tensor, seed: int) -> models.OneLayerVAE:
-    """Return our 784-400-20, as a run starts with it."""
-    model = models.mlp_400_20(Generator().manual_seed(seed))
-    models.set_output_bias(model.decoder.out, images)
-    return model
+def well_begun(model: models.OneLayerVAE, images: Tensor, seed: int) -> None:
+    """Weights to learn fast from: images centred, codes small, kinks apart."""
+    models.set_input_bias(model.encoder.hidden[0], images)  # type: ignore[arg-type]
+    bias = model.decoder.hidden[0].bias
+    with torch.no_grad():
+        model.encoder.mu.weight.mul_(0.3)
+        bias.uniform_(-0.3, 0.3, generator=Generator().manual_seed(seed))
 
 
 def plain(seed: int) -> tuple[loops.PlainVAE, torch.optim.Optimizer]:
@@ -166,7 +171,7 @@ def both(images: Tensor, test: Tensor, config: TrainConfig, epochs: int) -> Pair
     def pair(number: int) -> tuple[Work, Work]:
         model, optimizer = plain(number)
         batches = loops.loader(paths.data_dir(), first=len(images))
-        own = fresh(images, number)
+        own = models.mlp_400_20(Generator().manual_seed(number))
 
         def theirs() -> Value:
             for _ in range(epochs):
@@ -174,6 +179,9 @@ def both(images: Tensor, test: Tensor, config: TrainConfig, epochs: int) -> Pair
             return lambda: plain_elbo(model, test)
 
         def ours() -> Value:
+            models.set_output_bias(own.decoder.out, images)
+            if config is EQUAL:
+                well_begun(own, images, number)
             train(own, images, limited(config, images), say=silent)
             return lambda: own_elbo(own, test)
 

@@ -29,6 +29,7 @@ __all__ = [
     "log_importance_weights",
     "log_ratio",
     "mlp_400_20",
+    "set_input_bias",
     "set_output_bias",
 ]
 
@@ -382,17 +383,31 @@ def set_output_bias(layer: nn.Linear, images: Tensor) -> None:
     So the first epoch need not learn where digits never are. images: (n, input), uint8
     in 0..255 or floats in [0, 1]. Burda et al.'s published code.
     """
-    scale = 255 if images.dtype == torch.uint8 else 1
-    parts = torch.split(images, 1000)
-    sums = [part.sum(0, dtype=torch.float64) for part in parts]
-    mean = torch.stack(sums).sum(0) / (scale * len(images))  # no copy of all in float64
-    if mean.shape != layer.bias.shape:
-        raise ModelError(
-            f"the bias has shape {tuple(layer.bias.shape)}, the images' mean "
-            f"{tuple(mean.shape)}: expected the layer that gives the logits."
-        )
+    mean = _mean_image(images, len(layer.bias), "the layer that gives the logits")
     with torch.no_grad():
         layer.bias.copy_(torch.logit(mean.clamp(0.001, 0.999)))
+
+
+def set_input_bias(layer: nn.Linear, images: Tensor) -> None:
+    """Set the bias to −W · mean image, so that the layer starts on centred images.
+
+    images: (n, input), uint8 in 0..255 or floats in [0, 1].
+    """
+    mean = _mean_image(images, layer.in_features, "the layer that the images enter")
+    with torch.no_grad():
+        layer.bias.copy_(-layer.weight @ mean.to(layer.weight))
+
+
+def _mean_image(images: Tensor, pixels: int, expected: str) -> Tensor:
+    """The mean in [0, 1], float64; in parts, whose sums of bytes float32 holds."""
+    if images.shape[1:] != (pixels,):
+        raise ModelError(
+            f"the layer has {pixels} pixels, the images' mean "
+            f"{tuple(images.shape[1:])}: expected {expected}."
+        )
+    scale = 255 if images.dtype == torch.uint8 else 1
+    sums = [part.float().sum(0).double() for part in torch.split(images, 250)]
+    return torch.stack(sums).sum(0) / (scale * len(images))
 
 
 def latent_dim_of(model: nn.Module, input_dim: int) -> int:

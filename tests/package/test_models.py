@@ -125,6 +125,18 @@ def test_the_output_bias_starts_at_the_datas_mean():
         models.set_output_bias(nn.Linear(3, 2), images)
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_the_input_bias_centres_what_the_layer_sees(dtype):
+    images = torch.randint(0, 256, (1003, 5), generator=Generator().manual_seed(0))
+    images = images.to(dtype) if dtype == torch.uint8 else images / 255
+    layer = nn.Linear(5, 4)
+    models.set_input_bias(layer, images)
+    grey = images / 255 if dtype == torch.uint8 else images
+    torch.testing.assert_close(layer(grey).mean(0), torch.zeros(4), atol=1e-6, rtol=0)
+    with pytest.raises(models.ModelError, match="the layer that the images enter"):
+        models.set_input_bias(nn.Linear(4, 5), images)
+
+
 @pytest.mark.parametrize(
     "sizes",
     [
