@@ -46,6 +46,7 @@ class Zygote:
             )
         spare_the_compiler()  # this process need not know it either
         self.limits = limits
+        self._next: socket.socket | None = None  # of a session that is being made
         self.problems: list[str] = []
         for kind in sandbox.kinds(policy):
             problem = sandbox.lacking(kind) or self._start(kind)
@@ -70,7 +71,11 @@ class Zygote:
         return problem
 
     def fork(self) -> Fork:
-        """A new session; the zygote is started again where it has died."""
+        """A new session; the zygote is started again where it has died.
+
+        The one after it is asked for now, and made while this one is at work. It has
+        waited in a namespace that no other session sees; without one it is not made.
+        """
         try:
             return self._fork()
         except (wire.WireError, OSError):
@@ -80,7 +85,17 @@ class Zygote:
             return self._fork()
 
     def _fork(self) -> Fork:
-        own = _socket_through(self.control, START_SECONDS)
+        fork = self._made()
+        if fork.has_ended():  # while it waited
+            fork.kill()
+            fork = self._made()
+        if self.sandbox == sandbox.BUBBLEWRAP:
+            self._next = _socket_through(self.control, START_SECONDS)
+        return fork
+
+    def _made(self) -> Fork:
+        own = self._next or _socket_through(self.control, START_SECONDS)
+        self._next = None
         try:
             sign, descriptors = _sign(self.control, time.monotonic() + START_SECONDS)
             if sign != b"+":
@@ -93,6 +108,9 @@ class Zygote:
 
     def close(self) -> None:
         """End it."""
+        if self._next is not None:
+            self._next.close()
+            self._next = None
         self.started.close()
 
 
@@ -107,6 +125,10 @@ class Fork:
     sock: socket.socket
     pid: int = 0
     handle: int = -1
+
+    def has_ended(self) -> bool:
+        """Whether it is known to have ended."""
+        return self.handle >= 0 and bool(select.select([self.handle], [], [], 0)[0])
 
     def kill(self) -> None:
         """End it; a session takes its laws' processes with it."""

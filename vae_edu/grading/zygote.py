@@ -13,6 +13,7 @@ import ast
 import gc
 import os
 import re
+import select
 import signal
 import socket
 import sys
@@ -120,12 +121,21 @@ def _keeper(
         sandbox.confine(*walls)
         _session(sock, walls.kind)
         os._exit(0)
-    sock.close()
     _announce(control, pid)
     control.close()
     os.write(sink, b"+")
     os.close(sink)
+    _wait_for_work(pid, sock)
+    sock.close()
     sandbox.keep(pid, walls.limits)
+
+
+def _wait_for_work(session: int, sock: socket.socket) -> None:
+    """Wait until the judge speaks to a session or gives it up, or it has ended."""
+    if hasattr(os, "pidfd_open"):
+        ended = os.pidfd_open(session)
+        select.select([sock.fileno(), ended], [], [])
+        os.close(ended)
 
 
 def _announce(control: socket.socket, pid: int) -> None:
