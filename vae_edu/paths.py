@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from functools import cache
 from pathlib import Path
 
 __all__ = ["course_root", "data_dir", "runs_dir", "work_dir"]
@@ -56,6 +57,7 @@ def _absolute(name: str) -> Path:
     return Path(name).expanduser().resolve()
 
 
+@cache  # it parses TOML, and is asked for each submission
 def _is_checkout(folder: Path) -> bool:
     """Whether `folder` has a pyproject.toml that declares this package."""
     try:

@@ -63,7 +63,8 @@ def _warm() -> None:
         import_module(forward_mode)
     # Looked up once, in /proc and /sys, which a session lacks: the last digits.
     torch.backends.cpu.get_cpu_capability()
-    import_module("vae_edu.feedback")  # what `from vae_edu import check` loads
+    for module in ("feedback", "data", "viz"):  # what a lesson's first cell imports
+        import_module(f"vae_edu.{module}")
     gc.collect()
     gc.freeze()  # a collection in a fork would touch, and so copy, every page
     if (tasks := sandbox.tasks()) > 1:
