@@ -202,7 +202,8 @@ def leave():
 @pytest.fixture
 def settled(zygote):
     """Whether the zygote's processes come down again to those of the start."""
-    few = 2 if zygote.sandbox == "bubblewrap" else 0  # its own init and the zygote
+    # its own init, the zygote, the keeper of the next session, and that
+    few = 4 if zygote.sandbox == "bubblewrap" else 0
 
     def wait(seconds=10.0):
         until = time.monotonic() + seconds

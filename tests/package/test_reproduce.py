@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -186,3 +187,38 @@ def test_paper_and_fast_exclude_each_other(capsys):
     with pytest.raises(SystemExit):
         cli.main(["reproduce", "burda", "--paper", "--fast"])
     capsys.readouterr()
+
+
+# --- the committed runs -----------------------------------------------------------
+
+COMMITTED = Path(__file__).parents[2] / "data" / "reference_runs"
+FOLDERS = sorted(path.name for path in runs.runs_in(COMMITTED))
+
+
+def test_the_committed_table_is_made_of_the_committed_runs():
+    assert FOLDERS
+    found = reproduce.card(COMMITTED)
+    assert json.loads((COMMITTED / "burda.json").read_text()) == found
+    assert (COMMITTED / "burda.md").read_text("utf-8") == reproduce.card_text(found)
+
+
+def test_the_readme_quotes_the_committed_table():
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    measured = [e for e in reproduce.card(COMMITTED)["rows"] if "nll" in e]
+    assert measured
+    for entry in measured:
+        (line,) = [w for w in readme.splitlines() if w.startswith(f"| {entry['row']} ")]
+        assert f"| {entry['published']:.2f} | {entry['nll']:.2f}" in line
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_committed_run_is_whole_and_small(name):
+    run = runs.read(COMMITTED / name)
+    assert sum(map(len, run.files.values())) < 4e6
+    assert run.claims["num_samples"] >= 5000
+
+
+@pytest.mark.skipif(data.load().name != "mnist", reason="MNIST is not here")
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_committed_runs_numbers_come_from_its_weights(name):
+    assert runs.verify(COMMITTED / name, spot=60, spot_seed=1).n == 60

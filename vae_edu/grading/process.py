@@ -85,6 +85,8 @@ class Zygote:
             return self._fork()
 
     def _fork(self) -> Fork:
+        if self.process.poll() is not None:  # with it, the session that waits
+            raise OSError("the zygote has ended")
         fork = self._made()
         if fork.has_ended():  # while it waited
             fork.kill()
