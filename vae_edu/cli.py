@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 from vae_edu.errors import CourseError
@@ -56,7 +56,14 @@ def _doctor(verbs: Verbs) -> None:
     def run(args: argparse.Namespace) -> int:
         from vae_edu import doctor
 
-        return doctor.command(as_json=args.json)
+        more: dict[str, doctor.Look] = {}
+        with suppress(
+            Exception
+        ):  # a learner's copy has no grading; torch may be broken
+            from vae_edu.grading import judge
+
+            more = {"sandbox": judge.look_at_sandbox}
+        return doctor.command(as_json=args.json, more=more)
 
     parser.set_defaults(run=run)
 

@@ -12,14 +12,13 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
 from vae_edu import mnist, paths
-from vae_edu.errors import CourseError
 
 __all__ = ["Finding", "command", "examine", "is_healthy", "table"]
 
@@ -38,9 +37,13 @@ class Finding:
     remedy: str = ""
 
 
-def examine() -> list[Finding]:
-    """Look at everything; never raises, since each look is guarded."""
-    return [_guarded(name, look) for name, look in LOOKS.items()]
+Look = Callable[[str], Finding]  # of a name; what belongs elsewhere is given as `more`
+NO_MORE: Mapping[str, Look] = {}
+
+
+def examine(more: Mapping[str, Look] = NO_MORE) -> list[Finding]:
+    """Look at everything, and at more; never raises, since each look is guarded."""
+    return [_guarded(name, look) for name, look in {**LOOKS, **more}.items()]
 
 
 def is_healthy(findings: list[Finding]) -> bool:
@@ -48,7 +51,7 @@ def is_healthy(findings: list[Finding]) -> bool:
     return all(finding.status != "FAIL" for finding in findings)
 
 
-def _guarded(name: str, look: Callable[[str], Finding]) -> Finding:
+def _guarded(name: str, look: Look) -> Finding:
     try:
         return look(name)
     except Exception as error:
@@ -185,7 +188,7 @@ def _space(name: str) -> Finding:
     return Finding(name, status, seen, "free some space: data and runs take 1 GB")
 
 
-def _writable(folder: Path, variable: str) -> Callable[[str], Finding]:
+def _writable(folder: Path, variable: str) -> Look:
     def look(name: str) -> Finding:
         existing = next(path for path in (folder, *folder.parents) if path.exists())
         try:
@@ -211,25 +214,6 @@ def _chromium(name: str) -> Finding:
     return Finding(name, "warn", "not installed", remedy)
 
 
-def _sandbox(name: str) -> Finding:
-    """Start the process that a submission's are forked from, and end it."""
-    try:
-        process = importlib.import_module("vae_edu.grading.process")
-        sandbox = importlib.import_module("vae_edu.grading.sandbox")
-    except Exception:
-        return Finding(name, "warn", "unknown without torch", "repair torch first")
-    try:
-        zygote = process.Zygote(sandbox.REQUIRE)
-    except CourseError as error:
-        seen = str(error).removesuffix(f" {sandbox.REMEDY}")
-        return Finding(name, "warn", seen, f"only grading needs one. {sandbox.REMEDY}")
-    zygote.close()
-    if not zygote.problems:
-        return Finding(name, "ok", f"{zygote.sandbox}: a submission's process starts")
-    seen = f"{zygote.sandbox} alone ({'; '.join(zygote.problems)})"
-    return Finding(name, "warn", seen, f"it isolates less. {sandbox.REMEDY}")
-
-
 def _look_at_work(name: str) -> Finding:
     return _writable(paths.work_dir(), "VAE_EDU_WORK")(name)
 
@@ -238,7 +222,7 @@ def _look_at_data_dir(name: str) -> Finding:
     return _writable(paths.data_dir(), "VAE_EDU_DATA")(name)
 
 
-LOOKS: dict[str, Callable[[str], Finding]] = {
+LOOKS: dict[str, Look] = {
     "Python": _python,
     "torch": _torch,
     "torchvision": _torchvision,
@@ -251,7 +235,6 @@ LOOKS: dict[str, Callable[[str], Finding]] = {
     "write work/": _look_at_work,
     "write data/": _look_at_data_dir,
     "chromium": _chromium,
-    "sandbox": _sandbox,
 }
 
 
@@ -269,9 +252,9 @@ def table(findings: list[Finding]) -> str:
     return "\n".join(lines)
 
 
-def command(*, as_json: bool = False) -> int:
+def command(*, as_json: bool = False, more: Mapping[str, Look] = NO_MORE) -> int:
     """Print the table, or JSON; return 1 if something required fails, else 0."""
-    findings = examine()
+    findings = examine(more)
     healthy = is_healthy(findings)
     if as_json:
         rows = [asdict(finding) for finding in findings]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from vae_edu import cli, doctor, mnist
-from vae_edu.grading import process, sandbox
+from vae_edu.grading import judge, process, sandbox
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -161,19 +161,21 @@ def test_nbgrader_without_alembic_on_path_is_a_warning(monkeypatch):
 def test_the_sandbox_is_tried_and_not_only_looked_for(tmp_path, monkeypatch):
     zygote = process.Zygote(sandbox.PREFER)
     zygote.close()
-    assert (look("sandbox").status == "ok") == (zygote.sandbox == sandbox.BUBBLEWRAP)
+    assert (judge.look_at_sandbox("sandbox").status == "ok") == (
+        zygote.sandbox == sandbox.BUBBLEWRAP
+    )
     bwrap = tmp_path / "bwrap"
     bwrap.write_text("#!/bin/sh\necho 'no permissions' >&2\nexit 1\n")
     bwrap.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    finding = look("sandbox")
+    finding = judge.look_at_sandbox("sandbox")
     assert finding.status == "warn"
     assert "no permissions" in finding.seen
 
 
 def test_a_machine_without_any_sandbox_is_told_what_to_do(monkeypatch):
     monkeypatch.setattr(sandbox, "lacking", lambda kind: f"no {kind} today")
-    finding = look("sandbox")
+    finding = judge.look_at_sandbox("sandbox")
     assert finding.status == "warn"
     assert "no bubblewrap today" in finding.seen
     assert "no landlock today" in finding.seen
@@ -181,10 +183,18 @@ def test_a_machine_without_any_sandbox_is_told_what_to_do(monkeypatch):
     assert "apt-get install bubblewrap" in finding.remedy
 
 
-def test_the_sandbox_is_unknown_without_torch(monkeypatch):
-    break_import(monkeypatch, "vae_edu.grading.process", OSError("libcudart.so"))
-    assert look("sandbox").status == "warn"
-    assert "torch" in look("sandbox").remedy
+def test_the_command_looks_at_the_sandbox_too(capsys, monkeypatch):
+    monkeypatch.setattr(
+        judge, "look_at_sandbox", lambda name: doctor.Finding(name, "ok", "!")
+    )
+    assert cli.main(["doctor"]) == 0
+    assert "ok    sandbox      !" in capsys.readouterr().out
+
+
+def test_a_copy_without_grading_says_nothing_of_a_sandbox(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "vae_edu.grading", None)
+    assert cli.main(["doctor"]) == 0
+    assert "sandbox" not in capsys.readouterr().out
 
 
 # --- showing ----------------------------------------------------------------------
@@ -210,7 +220,7 @@ def test_the_table_is_aligned():
 def test_the_exit_status_is_1_only_for_what_is_required(
     monkeypatch, capsys, findings, status
 ):
-    monkeypatch.setattr(doctor, "examine", lambda: findings)
+    monkeypatch.setattr(doctor, "examine", lambda more: findings)
     assert cli.main(["doctor"]) == status
     assert doctor.table(findings) in capsys.readouterr().out
     assert cli.main(["doctor", "--json"]) == status

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from vae_edu import catalogue
 from vae_edu.checks.judging import score
+from vae_edu.doctor import Finding
 from vae_edu.errors import CourseError
 from vae_edu.grading import sandbox
 from vae_edu.grading.answers import Submission, read
@@ -166,3 +167,17 @@ def _walls(zygote: Zygote) -> str:
     why = f" ({'; '.join(zygote.problems)})" if zygote.problems else ""
     open_door = ", submissions run with your own rights"
     return f"sandbox: {zygote.sandbox}{open_door * (zygote.sandbox == 'none')}{why}"
+
+
+def look_at_sandbox(name: str) -> Finding:
+    """For `vae-edu doctor`: start the process that a submission's are forked from."""
+    try:
+        zygote = Zygote(sandbox.REQUIRE)
+    except CourseError as error:
+        seen = str(error).removesuffix(f" {sandbox.REMEDY}")
+        return Finding(name, "warn", seen, f"only grading needs one. {sandbox.REMEDY}")
+    zygote.close()
+    if not zygote.problems:
+        return Finding(name, "ok", f"{zygote.sandbox}: a submission's process starts")
+    seen = f"{zygote.sandbox} alone ({'; '.join(zygote.problems)})"
+    return Finding(name, "warn", seen, f"it isolates less. {sandbox.REMEDY}")
