@@ -167,8 +167,17 @@ def limited(config: TrainConfig, images: Tensor) -> TrainConfig:
     return replace(config, batch_size=min(config.batch_size, len(images) // 2))
 
 
-def both(images: Tensor, test: Tensor, config: TrainConfig, epochs: int) -> Pair:
-    """Return pairs that train their network for `epochs`, and ours by `config`."""
+def both(
+    images: Tensor,
+    test: Tensor,
+    config: TrainConfig,
+    epochs: int,
+    begin: Callable[[models.OneLayerVAE, Tensor, int], None] | None = None,
+) -> Pair:
+    """Return pairs that train their network for `epochs`, and ours by `config`.
+
+    begin: what else is done to our first weights, on our clock.
+    """
 
     def pair(number: int) -> tuple[Work, Work]:
         model, optimizer = plain(number)
@@ -182,8 +191,8 @@ def both(images: Tensor, test: Tensor, config: TrainConfig, epochs: int) -> Pair
 
         def ours() -> Value:
             models.set_output_bias(own.decoder.out, images)
-            if config is EQUAL:
-                well_begun(own, images, number)
+            if begin is not None:
+                begin(own, images, number)
             train(own, images, limited(config, images), say=silent)
             return lambda: own_elbo(own, test)
 
@@ -200,7 +209,7 @@ def pure_epoch(images: Tensor, test: Tensor, size: Size) -> RowResult:
 
 def equal_elbo(images: Tensor, test: Tensor, size: Size) -> RowResult:
     """Their usual ten epochs against as many of ours as give an equal ELBO."""
-    pair = both(images, test, EQUAL, size.loop_epochs)
+    pair = both(images, test, EQUAL, size.loop_epochs, well_begun)
     return rounds("equal ELBO", "held-out -ELBO", pair, size.elbo_pairs, size)
 
 
