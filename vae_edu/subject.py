@@ -74,7 +74,10 @@ class Answer:
 
 @dataclass
 class Request:
-    """One thing to do: see `Engine`. `wrt` names the tensors (position or keyword)."""
+    """One thing to do: see `Engine`. `wrt` names the tensors (position or keyword).
+
+    anew: forget the modules and results of before, as for another law.
+    """
 
     op: str
     name: str = ""
@@ -84,6 +87,7 @@ class Request:
     wrt: tuple[str, ...] = ()
     cotangents: tuple[Tensor, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
+    anew: bool = False
 
 
 class Engine:
@@ -96,6 +100,9 @@ class Engine:
 
     def perform(self, request: Request) -> Answer:
         """Do what is asked; every failure of the subject's code is a SubjectError."""
+        if request.anew:
+            self.modules.clear()
+            self._last = []
         try:
             return getattr(self, f"_{request.op}")(request)
         except SubjectError:
@@ -131,12 +138,6 @@ class Engine:
             )
         self.modules.append(module)
         return Answer(value=float(len(self.modules) - 1))
-
-    def _forget(self, request: Request) -> Answer:
-        """Start anew, as for another law: no module yet, no result."""
-        self.modules.clear()
-        self._last = []
-        return Answer()
 
     def _move(self, request: Request) -> Answer:
         dtype, device = request.options.get("dtype"), request.options.get("device")
@@ -331,7 +332,11 @@ def _changed(request: Request, inputs: Mapping[str, Any]) -> list[str]:
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
-    return a.shape == b.shape and torch.equal(torch.nan_to_num(a), torch.nan_to_num(b))
+    if a.shape != b.shape:
+        return False
+    if torch.equal(a, b):
+        return True
+    return torch.equal(torch.nan_to_num(a), torch.nan_to_num(b))
 
 
 def _switched(inputs: Mapping[str, Any], wrt: set[str]) -> list[str]:

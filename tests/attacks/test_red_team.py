@@ -124,7 +124,7 @@ def exactly(values):
     return first
 
 
-def test_the_way_out_is_there_without_the_new_session(zygote, tmp_path):
+def test_the_way_out_is_there_within_a_session(zygote, tmp_path):
     """The attack above is real: within one session the same code carries inputs out."""
     source = (
         SHARED
@@ -139,7 +139,8 @@ def gaussian_kl(mu, log_var):
 """
     )
     said = json.dumps(judged(zygote, tmp_path, source).failures)
-    assert f"carried [{plain_inputs(SEED, 'values')[0]}" in said
+    # the first law that is tried apart from the others, with the others' session
+    assert f"carried [{plain_inputs(SEED, 'leading dimensions')[0]}" in said
 
 
 STATEFUL = {

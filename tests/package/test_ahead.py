@@ -18,7 +18,7 @@ from vae_edu.checks.judging import run_law
 from vae_edu.checks.law import Broken, Law
 from vae_edu.errors import CourseError
 from vae_edu.grading import ahead, verdicts, zygote
-from vae_edu.grading.ahead import FORGET, ROOM, Line, Script, same, script_of
+from vae_edu.grading.ahead import ROOM, Line, Script, same, script_of
 from vae_edu.grading.process import Fork
 from vae_edu.grading.verdicts import Trial, every_law, oracle_of
 from vae_edu.probes import Probe
@@ -47,7 +47,7 @@ def process(objects):
 
 
 def trial_of(topic):
-    return Trial(Fork(None), topic, oracle_of(topic), SEED, SECONDS)
+    return Trial(None, topic, oracle_of(topic), SEED, SECONDS)
 
 
 def asked_ahead(topic, exercise, answer):
@@ -109,8 +109,9 @@ def test_the_laws_of_functions_are_foreseen_to_the_end():
         for law in every_law("kl_divergence", entry.name):
             script = script_of("kl_divergence", law, oracle_of("kl_divergence"), SEED)
             assert script.whole
-            assert script.requests[0] == FORGET
-            assert len(script.requests) == len(script.frames) > 1
+            assert [r.anew for r in script.requests] == [
+                i == 0 for i in range(len(script.frames))
+            ]
 
 
 def test_without_a_reference_nothing_is_foreseen(monkeypatch):
@@ -131,7 +132,9 @@ def law_that(body, name="values"):
 
 
 def script(*inputs, whole=True):
-    requests = [FORGET, *(Request("call", "double", args=(x,)) for x in inputs)]
+    requests = [
+        Request("call", "double", args=(x,), anew=i == 0) for i, x in enumerate(inputs)
+    ]
     frames = [ahead.wire.frame(ahead.wire.request_message(r)) for r in requests]
     return Script(requests, frames, whole)
 
@@ -144,7 +147,7 @@ def expect(subject, x):
 def judged(laws, scripts, answer=lambda x: 2 * x, seconds=SECONDS):
     with process({"double": answer}) as fork:
         line = Line(fork, scripts)
-        trial = Trial(fork, "none", None, SEED, seconds)
+        trial = Trial(None, "none", None, SEED, seconds)
         return [verdicts._tried(trial, line, law) for law in laws], line
 
 
@@ -160,7 +163,7 @@ def test_a_law_that_asks_what_follows_from_an_answer_strays_and_is_cut():
     found, line = judged([law_that(adaptive)], [foreseen])
     assert line.strayed
     assert not found[0].holds
-    assert len(foreseen.requests) == len(foreseen.frames) == 3
+    assert len(foreseen.requests) == len(foreseen.frames) == 2
     assert not foreseen.whole
     found, line = judged([law_that(adaptive)], [foreseen])
     assert not line.strayed

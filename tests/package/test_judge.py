@@ -68,7 +68,7 @@ def test_bad_form_earns_part_of_the_points(zygote, tmp_path):
     [
         ("while True: pass", "in time"),
         ("import os; os._exit(0)", "died"),
-        ("import os; os.kill(os.getpid(), 9)", "died"),
+        ("import os; os.abort()", "died"),
         ("import sys; sys.exit(0)", "SystemExit"),
         ("return 1 / 0", "ZeroDivisionError"),
         ("return bytearray(40 * 2**30)", "MemoryError"),

@@ -1,4 +1,4 @@
-"""Sessions made in advance: they wait, are replaced where they died, and end."""
+"""Sessions made and loaded in advance, replaced where they died, kept, and ended."""
 
 from __future__ import annotations
 
@@ -12,22 +12,29 @@ import pytest
 
 from vae_edu.errors import CourseError
 from vae_edu.grading import judge, process, sandbox
+from vae_edu.grading.answers import Submission
+from vae_edu.grading.verdicts import judge_lesson
 
 SECONDS = 30
+TOPIC = "kl_divergence"
 HONEST = """
 def gaussian_kl(mu, log_var):
     return 0.5 * (mu**2 + log_var.exp() - 1 - log_var).sum(-1)
 """
 
 
-@pytest.fixture
-def zygote() -> Iterator[process.Zygote]:
+def started(limits: sandbox.Limits = sandbox.LIMITS) -> Iterator[process.Zygote]:
     try:
-        warm = process.Zygote("bubblewrap")
+        warm = process.Zygote("bubblewrap", limits)
     except CourseError as error:
         pytest.skip(str(error))
     yield warm
     warm.close()
+
+
+@pytest.fixture(scope="module")
+def zygote() -> Iterator[process.Zygote]:
+    yield from started()
 
 
 def wait_until(true: Callable[[], bool]) -> None:
@@ -142,3 +149,128 @@ def test_without_namespaces_none_is_made_in_advance():
         wait_until(lambda: len(processes(bare)) <= alone)
     finally:
         bare.close()
+
+
+# --- loaded in advance ----------------------------------------------------------------
+
+
+def submission(code: str = HONEST) -> Submission:
+    return Submission(Path("answer.py"), [code], ["gaussian_kl"])
+
+
+def passes(zygote: process.Zygote, one: Submission, then: Submission | None) -> bool:
+    judged = judge_lesson(zygote, one, TOPIC, "seed", 20.0, then)
+    return judged["gaussian_kl"].passed
+
+
+def test_the_next_submission_is_loaded_while_one_is_judged(zygote):
+    one, other = submission(), submission(HONEST + "# another")
+    assert passes(zygote, one, other)
+    session = zygote.loaded_ahead(other)
+    assert session is not None
+    process._await_loaded(session, time.monotonic() + SECONDS)
+    session.kill()
+    assert zygote.loaded_ahead(other) is None
+
+
+def test_one_that_nobody_asks_for_is_ended(zygote):
+    one, other, third = submission(), submission(), submission()
+    assert passes(zygote, one, other)
+    unused = pid_of(zygote._ahead[1])
+    assert zygote.loaded_ahead(third) is None
+    assert passes(zygote, third, one)
+    wait_until(lambda: not is_alive(unused))
+    assert passes(zygote, one, None)
+
+
+@pytest.mark.parametrize("when", ["dead", "with the zygote", "cannot be made"])
+def test_what_fails_in_advance_is_done_in_its_turn(zygote, when, monkeypatch):
+    one, other = submission(), submission()
+    with monkeypatch.context() as patched:
+        if when == "cannot be made":
+            patched.setattr(process, "_ask_to_load", fails_once(process._ask_to_load))
+        assert passes(zygote, one, other)
+    if when == "dead":
+        os.kill(pid_of(zygote._ahead[1]), signal.SIGKILL)
+    if when == "with the zygote":
+        zygote.process.kill()
+        zygote.process.wait()
+    assert passes(zygote, other, None)
+
+
+def fails_once(ask: Callable[..., None]) -> Callable[..., None]:
+    """Ask to load, but for a session in advance."""
+
+    def failing(*args: object) -> None:
+        if failing.__dict__.setdefault("asked", 0):
+            raise OSError("no more")
+        failing.__dict__["asked"] += 1
+        ask(*args)
+
+    return failing
+
+
+HOSTILE = {
+    "hangs": "while True: pass",
+    "dies": "import os\nos._exit(0)",
+    "bombs": "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_one_that_is_loaded_in_advance_harms_no_other(zygote, name):
+    """A piece that ends its process is left out, as where it is loaded in its turn."""
+    hostile = submission()
+    hostile.pieces.insert(0, HOSTILE[name])
+    assert passes(zygote, submission(), hostile)
+    judged = judge_lesson(zygote, hostile, TOPIC, "seed", 1.0, submission())
+    assert judged["gaussian_kl"].passed
+    assert passes(zygote, submission(), None)
+
+
+def test_a_piece_that_hangs_is_waited_for_once(zygote):
+    slow = submission(HONEST.replace("- 1", "- 2"))
+    slow.pieces.insert(0, HOSTILE["hangs"])
+    began = time.monotonic()
+    judged = judge_lesson(zygote, slow, TOPIC, "seed", 2.0)
+    assert judged["gaussian_kl"].known is not None or judged["gaussian_kl"].public
+    assert time.monotonic() - began < 3 * 2 * 2.0  # thrice would be without memory
+
+
+# --- keepers --------------------------------------------------------------------------
+
+GREEDY = """
+import os, time
+for _ in range(3):
+    if os.fork() == 0:
+        kept = bytearray(60 * 2**20)
+        kept[::4096] = b"x" * len(kept[::4096])
+        time.sleep(600)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def narrow() -> Iterator[process.Zygote]:
+    yield from started(sandbox.Limits(memory=100 * 2**20))
+
+
+def test_a_keeper_that_missed_the_beginning_ends_what_holds_too_much(narrow):
+    session = narrow.fork()
+    stat = Path(f"/proc/{pid_of(session)}/stat").read_text()
+    keeper = int(stat.rpartition(")")[2].split()[1])
+    os.kill(keeper, signal.SIGSTOP)
+    process._ask_to_load(session, submission(GREEDY), TOPIC, {})
+    assert process.wire.receive(session.sock, time.monotonic() + SECONDS) == {"at": 0}
+    os.kill(keeper, signal.SIGCONT)
+    with pytest.raises(process._Lost) as lost:
+        process._await_loaded(session, time.monotonic() + SECONDS)
+    session.kill()
+    assert lost.value.error.message == "it used more than 0.0977 GiB of memory"
+
+
+def test_too_many_processes_are_said():
+    limits = sandbox.Limits(processes=12)
+    family = [*range(2 * limits.processes + 1)]
+    assert "12 processes" in sandbox._too_much(family, 2**60, limits)
+    assert not sandbox._too_much(family[1:], 2**60, limits)

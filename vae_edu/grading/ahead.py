@@ -32,7 +32,6 @@ from vae_edu.work import reference_answers
 
 ROOM = 32 * 2**10  # bytes under way that a socket holds while nobody reads them
 SCRIPTS = 1024  # laws whose scripts are kept
-FORGET = Request("forget")  # before each law, so that modules are counted from 0
 
 
 @dataclass
@@ -85,10 +84,10 @@ def _script(topic: str, law: Law, truth: _Same, seed: str) -> Script:
 def _asked(
     law: Law, perform: Callable[[Request], Answer], truth: Truth, seed: str
 ) -> tuple[list[Request], bool]:
-    asked = [FORGET]
+    asked: list[Request] = []
 
     def noting(request: Request) -> Answer:
-        asked.append(request)
+        asked.append(replace(request, anew=not asked))
         return perform(request)
 
     return asked, run_law(law, Subject(noting), truth, seed, noted=False).holds
@@ -186,16 +185,14 @@ class Line:
         self._law, self._asked = self._law + 1, 0
         if self._next < self._law:
             self._next, self._sent = self._law, 0
-        left, begun = seconds, False
+        left = seconds
 
         def perform(request: Request) -> Answer:
-            nonlocal left, begun
+            nonlocal left
             asked = time.monotonic()
             try:
-                if not begun:
-                    begun = True
-                    self._exchange(FORGET, asked + left)
-                return self._exchange(request, asked + left)
+                first = replace(request, anew=self._asked == 0)
+                return self._exchange(first, asked + left)
             finally:
                 left -= time.monotonic() - asked
 
@@ -203,7 +200,7 @@ class Line:
 
     def _exchange(self, request: Request, deadline: float) -> Answer:
         self._ask(request)
-        reply = reply_of(self._reader, deadline)
+        reply = reply_of(self._fork, self._reader, deadline)
         self._sizes.popleft()
         return _answer(reply)
 

@@ -47,6 +47,7 @@ class Zygote:
         spare_the_compiler()  # this process need not know it either
         self.limits = limits
         self._next: socket.socket | None = None  # of a session that is being made
+        self._ahead: tuple[Submission, Fork] | None = None  # see `load_ahead`
         self.problems: list[str] = []
         for kind in sandbox.kinds(policy):
             problem = sandbox.lacking(kind) or self._start(kind)
@@ -108,8 +109,39 @@ class Zygote:
             own.close()
             raise
 
+    def load_ahead(self, submission: Submission, topic: str) -> None:
+        """Have the submission that comes next loaded while another one is judged.
+
+        In a namespace that no other session sees; without one, in its own turn. So is
+        one whose process cannot be made, or asked, now.
+        """
+        self._give_up_ahead()
+        if self.sandbox != sandbox.BUBBLEWRAP:
+            return
+        with suppress(wire.WireError, OSError, SubjectError):
+            fork = self._fork()
+            try:
+                _ask_to_load(fork, submission, topic, {})
+            except BaseException:
+                fork.kill()
+                raise
+            self._ahead = submission, fork
+
+    def loaded_ahead(self, submission: Submission) -> Fork | None:
+        """The session that was asked to load it, for the caller to end."""
+        if self._ahead is None or self._ahead[0] is not submission:
+            return None
+        fork, self._ahead = self._ahead[1], None
+        return fork
+
+    def _give_up_ahead(self) -> None:
+        if self._ahead is not None:
+            self._ahead[1].kill()
+            self._ahead = None
+
     def close(self) -> None:
         """End it."""
+        self._give_up_ahead()
         if self._next is not None:
             self._next.close()
             self._next = None
@@ -121,16 +153,25 @@ class Fork:
     """A forked process: its socket and, of a session, the pid and a descriptor of it.
 
     Both come from the zygote. A session ends its laws' processes, and its own end ends
-    them all: what it might say about their pids is not believed.
+    them all: what it might say about their pids is not believed. why: a descriptor
+    from which to read why the session's keeper has ended it.
     """
 
     sock: socket.socket
     pid: int = 0
     handle: int = -1
+    why: int = -1
 
     def has_ended(self) -> bool:
         """Whether it is known to have ended."""
         return self.handle >= 0 and bool(select.select([self.handle], [], [], 0)[0])
+
+    def death(self) -> SubjectError:
+        """What to raise where it has died."""
+        said = ""
+        if self.why >= 0 and select.select([self.why], [], [], 0)[0]:
+            said = os.read(self.why, 200).decode()
+        return SubjectError("Died", said or "the process that ran it died")
 
     def kill(self) -> None:
         """End it; a session takes its laws' processes with it."""
@@ -140,9 +181,10 @@ class Fork:
                 signal.pidfd_send_signal(self.handle, signal.SIGKILL)
             elif self.pid > 0:
                 os.kill(self.pid, signal.SIGKILL)
-        if self.handle >= 0:
-            os.close(self.handle)
-        self.pid, self.handle = 0, -1
+        for descriptor in (self.handle, self.why):
+            if self.handle >= 0 and descriptor >= 0:
+                os.close(descriptor)
+        self.pid, self.handle, self.why = 0, -1, -1
 
 
 def _socket_through(parent: socket.socket, seconds: float) -> socket.socket:
@@ -159,11 +201,17 @@ def _socket_through(parent: socket.socket, seconds: float) -> socket.socket:
 
 
 def _sign(sock: socket.socket, deadline: float) -> tuple[bytes, list[int]]:
-    """One byte, and the descriptor that may come with it."""
+    """One byte, and the descriptors that may come with it."""
     if not select.select([sock], [], [], max(0.0, deadline - time.monotonic()))[0]:
         raise TimeoutError
-    data, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
+    data, descriptors, _, _ = socket.recv_fds(sock, 1, 2)
     return data, list(descriptors)
+
+
+def serve_here(session: Fork) -> Fork:
+    """Ask a session to serve laws itself; it forks no more."""
+    hand_over(session, b"s")
+    return session
 
 
 def fork_law(session: Fork, seconds: float) -> Fork:
@@ -171,41 +219,68 @@ def fork_law(session: Fork, seconds: float) -> Fork:
     own = _socket_through(session.sock, seconds)
     try:
         wire.receive(session.sock, time.monotonic() + seconds)
-        return Fork(own)
+        return Fork(own, why=session.why)
     except BaseException:
         own.close()
         raise
 
 
-@contextmanager
-def session(
-    zygote: Zygote, submission: Submission, topic: str, seconds: float
-) -> Iterator[Fork]:
-    """A process that has loaded a submission; SubjectError where that fails.
+class Sessions:
+    """Processes that have loaded one submission, each a new one.
 
-    A piece in which the process dies or hangs is left out, and the rest loaded anew: it
-    costs the exercises that it defines, not the others.
+    A piece in which such a process dies or hangs is left out, and the rest loaded anew:
+    it costs the exercises that it defines, not the others.
     """
-    left_out: dict[int, str] = {}
-    while True:
-        fork = zygote.fork()
+
+    def __init__(
+        self, zygote: Zygote, submission: Submission, topic: str, seconds: float
+    ) -> None:
+        self._zygote, self._seconds = zygote, seconds
+        self._submission, self._topic = submission, topic
+        self._left_out: dict[int, str] = {}
+        self._ready: Fork | None = None
+
+    def begin(self) -> None:
+        """Load it for the first `fresh`; SubjectError where that fails."""
+        self._ready = self._loaded(self._zygote.loaded_ahead(self._submission))
+
+    @contextmanager
+    def fresh(self) -> Iterator[Fork]:
+        """A session that was asked nothing yet; SubjectError where loading fails."""
+        fork, self._ready = self._ready or self._loaded(), None
         try:
-            _load(fork, submission, topic, time.monotonic() + 2 * seconds, left_out)
-            break
-        except _Lost as lost:
+            fork.sock.settimeout(self._seconds)
+            yield fork
+        finally:
             fork.kill()
-            full = len(left_out) == MOST_LEFT_OUT
-            if lost.piece is None or lost.piece in left_out or full:
-                raise lost.error from None
-            left_out[lost.piece] = lost.error.message
-        except BaseException:
-            fork.kill()
-            raise
-    try:
-        fork.sock.settimeout(seconds)
-        yield fork
-    finally:
-        fork.kill()
+
+    def close(self) -> None:
+        """End the one that was not used."""
+        if self._ready is not None:
+            self._ready.kill()
+
+    def _loaded(self, ahead: Fork | None = None) -> Fork:
+        while True:
+            fork = ahead or self._zygote.fork()
+            try:
+                if not ahead:
+                    _ask_to_load(fork, self._submission, self._topic, self._left_out)
+                _await_loaded(fork, time.monotonic() + 2 * self._seconds)
+                return fork
+            except _Lost as lost:
+                fork.kill()
+                if not (ahead and lost.error.kind == "Died"):  # maybe by others' fault
+                    self._leave_out(lost)
+            except BaseException:
+                fork.kill()
+                raise
+            ahead = None
+
+    def _leave_out(self, lost: _Lost) -> None:
+        full = len(self._left_out) == MOST_LEFT_OUT
+        if lost.piece is None or lost.piece in self._left_out or full:
+            raise lost.error from None
+        self._left_out[lost.piece] = lost.error.message
 
 
 class _Lost(Exception):  # noqa: N818
@@ -216,14 +291,9 @@ class _Lost(Exception):  # noqa: N818
         self.piece, self.error = piece, error
 
 
-def _load(
-    fork: Fork,
-    submission: Submission,
-    topic: str,
-    deadline: float,
-    left_out: dict[int, str],
+def _ask_to_load(
+    fork: Fork, submission: Submission, topic: str, left_out: dict[int, str]
 ) -> None:
-    """Have a submission loaded; the process says which piece it is at."""
     message = {
         "name": submission.path.name,
         "pieces": submission.pieces,
@@ -235,12 +305,16 @@ def _load(
         hand_over(fork, wire.frame(message))
     except wire.WireError as error:
         raise SubjectError("TooLarge", f"{error}") from None
+
+
+def _await_loaded(fork: Fork, deadline: float) -> None:
+    """Wait until a submission is loaded; the process says which piece it is at."""
     reader = wire.Reader(fork.sock, ahead=0)
     at, reply = None, {"at": None}
     while "at" in reply:
         at = reply["at"] if isinstance(reply["at"], int) else at
         try:
-            reply = reply_of(reader, deadline)
+            reply = reply_of(fork, reader, deadline)
         except SubjectError as error:
             raise _Lost(at, error) from None
     if "failed" in reply:
@@ -254,7 +328,7 @@ def hand_over(fork: Fork, frames: bytes) -> None:
     except TimeoutError:
         raise SubjectError("Timeout", "the code did not finish in time") from None
     except OSError:
-        raise SubjectError("Died", "the process that ran it died") from None
+        raise fork.death() from None
 
 
 def earlier_sources(topic: str) -> dict[str, str]:
@@ -264,11 +338,11 @@ def earlier_sources(topic: str) -> dict[str, str]:
     return {t: f.read_text(encoding="utf-8") for t, f in files.items() if f.exists()}
 
 
-def reply_of(reader: wire.Reader, deadline: float) -> dict[str, Any]:
+def reply_of(fork: Fork, reader: wire.Reader, deadline: float) -> dict[str, Any]:
     """A message from a process that may hang, die or talk nonsense."""
     try:
         return reader.receive(deadline)
     except TimeoutError:
         raise SubjectError("Timeout", "the code did not finish in time") from None
-    except (wire.WireError, OSError) as error:
-        raise SubjectError("Died", f"the process that ran it died: {error}") from None
+    except (wire.WireError, OSError):
+        raise fork.death() from None

@@ -122,7 +122,6 @@ def environment() -> dict[str, str]:
         "MPLBACKEND": "agg",
         "PYTHONHASHSEED": "0",
         # large pages: a fork copies the tables of pages, which takes half the time
-        "PYTHONMALLOC": "malloc",
         "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     }
     folders = {"HOME": "/tmp", "TMPDIR": "/tmp", "VAE_EDU_HOME": "/nowhere"}
@@ -685,21 +684,30 @@ def _tasks_of_user() -> int:
 # --- the keeper -----------------------------------------------------------------------
 
 
-def keep(session: int, limits: Limits) -> None:
+def keep(session: int, limits: Limits, words: int) -> None:
     """Wait for a session's end; end it where it holds too much, or the zygote has gone.
 
-    What it leaves behind is ended too: by its pid namespace or, without one, here.
+    words: a descriptor to say there what was too much. What the session leaves behind
+    is ended too: by its pid namespace or, without one, here.
     """
-    zygote, shared = (
-        os.getppid(),
-        held(os.getpid()),
-    )  # what every fork has from the zygote
+    zygote, shared = os.getppid(), held(os.getpid())  # what every fork has from it
     while not _has_ended(session, 0.1):
         family = descendants(os.getpid())
-        greedy = sum(max(0, held(p) - shared) for p in family) > limits.memory
-        if greedy or len(family) > 2 * limits.processes or os.getppid() != zygote:
+        much = _too_much(family, shared, limits)
+        if much or os.getppid() != zygote:
+            with suppress(OSError):  # nobody listens any more
+                os.write(words, much.encode())
             os.kill(session, signal.SIGKILL)
     _bury()
+
+
+def _too_much(family: list[int], shared: int, limits: Limits) -> str:
+    """What processes hold together beyond the limits, in words; "" where nothing."""
+    if sum(max(0, held(p) - shared) for p in family) > limits.memory:
+        return f"it used more than {limits.memory / 2**30:.3g} GiB of memory"
+    if len(family) > 2 * limits.processes:
+        return f"it started more than {limits.processes} processes"
+    return ""
 
 
 def _has_ended(pid: int, seconds: float) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -23,7 +23,7 @@ from vae_edu.errors import CourseError
 from vae_edu.grading import wire
 from vae_edu.grading.ahead import Line, Script, script_of
 from vae_edu.grading.answers import Submission
-from vae_edu.grading.process import Fork, Zygote, fork_law, session
+from vae_edu.grading.process import Fork, Sessions, Zygote, fork_law, serve_here
 from vae_edu.grading.truth import RememberedTruth
 from vae_edu.paths import course_root
 from vae_edu.subject import SubjectError, local
@@ -58,22 +58,29 @@ class Judgement:
 
 
 def judge_lesson(
-    zygote: Zygote, submission: Submission, topic: str, seed: str, seconds: float
+    zygote: Zygote,
+    submission: Submission,
+    topic: str,
+    seed: str,
+    seconds: float,
+    following: Submission | None = None,
 ) -> dict[str, Judgement]:
     """The exercises of a lesson that a submission holds.
 
+    following: the submission that will be judged next; it is loaded meanwhile.
     Raises SubjectError where its code does not come to an end.
     """
     _judged[topic] += 1
     many = _judged[topic] > 1  # to ask ahead pays from the second submission on
-    with session(zygote, submission, topic, seconds) as fork:
-        trial = Trial(fork, topic, oracle_of(topic), seed, seconds, ahead=many)
+    with closing(Sessions(zygote, submission, topic, seconds)) as sessions:
+        sessions.begin()
+        if following is not None:
+            zygote.load_ahead(following, topic)
+        trial = Trial(sessions, topic, oracle_of(topic), seed, seconds, ahead=many)
         judged = judge_exercises(trial, submission.wanted)
-    broken = {name: j for name, j in judged.items() if j.explicable}
-    if broken:
-        with suppress(SubjectError), session(zygote, submission, topic, seconds) as new:
-            for name, judgement in broken.items():
-                explain(new, topic, name, judgement, seconds)
+        broken = {name: j for name, j in judged.items() if j.explicable}
+        for name, judgement in broken.items():
+            explain(sessions, topic, name, judgement, seconds)
     return judged
 
 
@@ -82,12 +89,12 @@ _judged: Counter[str] = Counter()  # submissions to each lesson, in this process
 
 @dataclass
 class Trial:
-    """What the laws are tried on, and with: a session, true values, a seed, a time.
+    """What the laws are tried on, and with: sessions, true values, a seed, a time.
 
     ahead: ask ahead what the laws are going to ask.
     """
 
-    fork: Fork
+    sessions: Sessions
     topic: str
     truth: Truth
     seed: str
@@ -137,22 +144,22 @@ def _answered(verdict: Verdict) -> bool:
 
 
 def explain(
-    fork: Fork, topic: str, exercise: str, judgement: Judgement, seconds: float
+    sessions: Sessions, topic: str, exercise: str, judgement: Judgement, seconds: float
 ) -> None:
     """Add the public laws and the diagnosis, in words that a learner may read.
 
-    fork: a session that no input of the judge's seed has reached. What the code says
-    here (an exception, a value) is shown, and might carry such an input out.
+    In sessions that no input of the judge's seed has reached: what the code says there
+    (an exception, a value) is shown, and might carry such an input out.
     """
-    judgement.public = _public(fork, topic, exercise, seconds)
+    judgement.public = _public(sessions, topic, exercise, seconds)
     judgement.known = misconception(topic, exercise, judgement.public)
 
 
 def _together(trial: Trial, names: Sequence[str]) -> dict[str, list[Verdict]]:
     """The laws of exercises in one process, up to the first that is broken.
 
-    A fork takes longer than most laws; and so a notebook does: what one answer leaves
-    behind, the next one finds. A law that finds another state than the one after
+    A process takes longer than most laws; and so a notebook does: what one answer
+    leaves behind, the next one finds. A law that finds another state than the one after
     loading is harder to keep, but for one thing: what goes wrong in the very first call
     alone is seen by the first law only. Where all hold, that is the verdict.
     """
@@ -160,20 +167,19 @@ def _together(trial: Trial, names: Sequence[str]) -> dict[str, list[Verdict]]:
     while len(tried) < len(names):
         rest = [*names[len(tried) :]]
         laws = {name: trial.laws(name) for name in rest}
-        own = _forked(trial.fork, trial.seconds)
-        if own is None:
-            return tried | {rest[0]: [_died(law) for law in laws[rest[0]][:1]]}
+        scripts = [_script(trial, law) for name in rest for law in laws[name]]
         try:
-            line = Line(own, [_script(trial, law) for n in rest for law in laws[n]])
-            for name in rest:
-                verdicts = _until_broken(trial, line, laws[name])
-                if line.strayed:
-                    break
-                tried[name] = verdicts
-                if not verdicts[-1].holds:
-                    return tried
-        finally:
-            own.kill()
+            with trial.sessions.fresh() as session:
+                line = Line(serve_here(session), scripts)
+                for name in rest:
+                    verdicts = _until_broken(trial, line, laws[name])
+                    if line.strayed:
+                        break
+                    tried[name] = verdicts
+                    if not verdicts[-1].holds:
+                        return tried
+        except SubjectError:  # no session: it was loaded before, and now is not
+            return tried | {rest[0]: [_died(law) for law in laws[rest[0]][:1]]}
     return tried
 
 
@@ -206,12 +212,18 @@ def _apart(
     answers differently when it is asked again.
     """
     verdicts = [*first]
-    for law in laws[len(first) :]:
-        verdicts.append(_try(trial, law, verdicts))
+    try:
+        with trial.sessions.fresh() as session:
+            for law in laws[len(first) :]:
+                verdicts.append(_try(trial, session, law, verdicts))
+    except SubjectError:
+        verdicts += map(_died, laws[len(verdicts) :])
     return verdicts
 
 
-def _public(fork: Fork, topic: str, exercise: str, seconds: float) -> list[Verdict]:
+def _public(
+    sessions: Sessions, topic: str, exercise: str, seconds: float
+) -> list[Verdict]:
     """The public laws as `check` tries them: what a learner may be shown.
 
     One after the other in one process, as there; in a new one after a crash or a hang.
@@ -219,26 +231,31 @@ def _public(fork: Fork, topic: str, exercise: str, seconds: float) -> list[Verdi
     said = table(topic)["truth"].get(exercise, {})
     laws = laws_of(topic).of(exercise)
     verdicts: list[Verdict] = []
-    own = line = None
-    try:
+    with ExitStack() as stack:
+        line: Line | None = None
         for law in laws:
             if skipped := _not_tried(law, verdicts):
                 verdicts.append(skipped)
                 continue
-            if line is None and (own := _forked(fork, seconds)):
-                line = Line(own, [Script()] * len(laws))
+            if line is None:
+                stack.close()
+                line = _plain_line(stack, sessions, len(laws))
             if line is None:
                 verdicts.append(_died(law))
                 continue
             truth, subject = RecordedTruth(said.get(law.name, ())), line.begin(seconds)
             verdicts.append(_timed(_run_law(law, subject, truth, PUBLIC_SEED)))
-            if own and not _answered(verdicts[-1]):
-                own.kill()
+            if not _answered(verdicts[-1]):
                 line = None
-    finally:
-        if own:
-            own.kill()
     return verdicts
+
+
+def _plain_line(stack: ExitStack, sessions: Sessions, count: int) -> Line | None:
+    """A new session that serves so many laws, asked one by one; None without one."""
+    with suppress(SubjectError):
+        session = stack.enter_context(sessions.fresh())
+        return Line(serve_here(session), [Script()] * count)
+    return None
 
 
 def _not_tried(law: Law, before: Sequence[Verdict]) -> Verdict | None:
@@ -253,11 +270,11 @@ def _not_tried(law: Law, before: Sequence[Verdict]) -> Verdict | None:
     return None
 
 
-def _try(trial: Trial, law: Law, before: Sequence[Verdict]) -> Verdict:
+def _try(trial: Trial, session: Fork, law: Law, before: Sequence[Verdict]) -> Verdict:
     """One law in a process of its own, forked from the session."""
     if skipped := _not_tried(law, before):
         return skipped
-    own = _forked(trial.fork, trial.seconds)
+    own = _forked(session, trial.seconds)
     if own is None:
         return _died(law)
     try:

@@ -12,7 +12,6 @@ import select
 import socket
 import struct
 import time
-from dataclasses import fields
 from typing import Any
 
 import torch
@@ -70,11 +69,15 @@ class Reader:
 
     def receive(self, deadline: float | None = None) -> dict[str, Any]:
         """The next message; `deadline` is a `time.monotonic()` moment."""
-        header_size, body_size = _HEAD.unpack(self._exactly(_HEAD.size, deadline))
+        self._gather(_HEAD.size, deadline)
+        header_size, body_size = _HEAD.unpack_from(self._held)
         if header_size > HEADER_LIMIT or header_size + body_size > LIMIT:
             raise WireError("the message is too large")
-        header = self._exactly(header_size, deadline)
-        body = self._exactly(body_size, deadline)
+        middle = _HEAD.size + header_size
+        end = middle + body_size
+        self._gather(end, deadline)
+        header, body = self._held[_HEAD.size : middle], self._held[middle:end]
+        del self._held[:end]
         try:
             message = _unpack(json.loads(header), memoryview(body))
         except WireError:
@@ -85,7 +88,8 @@ class Reader:
             raise WireError("not a message")
         return message
 
-    def _exactly(self, size: int, deadline: float | None) -> bytearray:
+    def _gather(self, size: int, deadline: float | None) -> None:
+        """Hold so many bytes at least."""
         while (missing := size - len(self._held)) > 0:
             if deadline is not None:
                 left = deadline - time.monotonic()
@@ -95,9 +99,6 @@ class Reader:
             if not chunk:
                 raise WireError("the process ended")
             self._held += chunk
-        taken = self._held[:size]
-        del self._held[:size]
-        return taken
 
 
 def _pack(value: Any, blobs: list[bytes]) -> Any:
@@ -172,7 +173,7 @@ def _unpack_tensor(value: dict[str, Any], body: memoryview) -> Tensor:
 
 def request_message(request: Request) -> dict[str, Any]:
     """A request as a message."""
-    return {f.name: getattr(request, f.name) for f in fields(Request)}
+    return _told(request)
 
 
 def request_of(message: dict[str, Any]) -> Request:
@@ -182,7 +183,17 @@ def request_of(message: dict[str, Any]) -> Request:
 
 def answer_message(answer: Answer) -> dict[str, Any]:
     """An answer as a message."""
-    return {"answer": {f.name: getattr(answer, f.name) for f in fields(Answer)}}
+    return {"answer": _told(answer)}
+
+
+def _told(record: Request | Answer) -> dict[str, Any]:
+    """What there is to tell: of most fields nothing, so that they are left out."""
+    return {name: v for name, v in vars(record).items() if not _is_nothing(v)}
+
+
+def _is_nothing(value: Any) -> bool:
+    empty = isinstance(value, tuple | list | dict | str) and not value
+    return empty or value is None or value is False
 
 
 def error_message(error: SubjectError) -> dict[str, Any]:
@@ -200,16 +211,16 @@ def answer_of(message: dict[str, Any]) -> Answer:
     said = message.get("answer")
     if not isinstance(said, dict):
         raise WireError("not an answer")
-    answer = Answer(value=_value(said["value"]))
-    answer.grads = [_maybe_tensor(g) for g in said["grads"]]
+    answer = Answer(value=_value(said.get("value")))
+    answer.grads = [_maybe_tensor(g) for g in said.get("grads", ())]
     answer.state_grads = {
-        str(k): _maybe_tensor(v) for k, v in said["state_grads"].items()
+        str(k): _maybe_tensor(v) for k, v in said.get("state_grads", {}).items()
     }
-    answer.changed = [str(name) for name in said["changed"]]
-    answer.left_grad = bool(said["left_grad"])
-    answer.switched = [str(name) for name in said["switched"]]
-    answer.shapes = [tuple(int(n) for n in s) for s in said["shapes"]]
-    answer.differentiable = [bool(d) for d in said["differentiable"]]
+    answer.changed = [str(name) for name in said.get("changed", ())]
+    answer.left_grad = bool(said.get("left_grad"))
+    answer.switched = [str(name) for name in said.get("switched", ())]
+    answer.shapes = [tuple(int(n) for n in s) for s in said.get("shapes", ())]
+    answer.differentiable = [bool(d) for d in said.get("differentiable", ())]
     return answer
 
 

@@ -1,10 +1,10 @@
 """The process that runs learners' code: warmed once, forked for each submission.
 
 It knows no answer, oracle or hidden law. `main` serves one control socket: each message
-asks for a session (a process that loads one submission, in the walls of `sandbox`); a
-session, asked, forks once more for each law, so that a law sees the state right after
-loading, and a crash or a hang costs only that law. Between the zygote and a session
-stands its keeper.
+asks for a session (a process that loads one submission, in the walls of `sandbox`). A
+session serves the laws itself or, asked to, forks once more for each law, so that each
+sees the state right after loading, and a crash or a hang costs only that law. Between
+the zygote and a session stands its keeper.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import ast
 import gc
 import os
 import re
-import select
 import signal
 import socket
 import sys
@@ -115,44 +114,49 @@ def _keeper(
     walls: Walls, control: socket.socket, sock: socket.socket, sink: int
 ) -> None:
     """Fork the session, hand its pid to the judge, and watch over it."""
+    idle, busy = os.pipe()
     pid = sandbox.enclose(walls.kind)
     if not pid:
         control.close()
         os.close(sink)
+        os.close(idle)
         sandbox.confine(*walls)
-        _session(sock, walls.kind)
+        _session(sock, walls.kind, busy)
         os._exit(0)
-    _announce(control, pid)
+    os.close(busy)
+    why, words = os.pipe()  # after the fork: what is said there, no learner's code says
+    _announce(control, pid, why)
     control.close()
     os.write(sink, b"+")
     os.close(sink)
-    _wait_for_work(pid, sock)
     sock.close()
-    sandbox.keep(pid, walls.limits)
+    os.read(idle, 1)  # until the session has work, or has ended
+    os.close(idle)
+    sandbox.keep(pid, walls.limits, words)
 
 
-def _wait_for_work(session: int, sock: socket.socket) -> None:
-    """Wait until the judge speaks to a session or gives it up, or it has ended."""
-    if hasattr(os, "pidfd_open"):
-        ended = os.pidfd_open(session)
-        select.select([sock.fileno(), ended], [], [])
-        os.close(ended)
+def _announce(control: socket.socket, pid: int, why: int) -> None:
+    """Say which process the session is, and where its keeper will say why it ended it.
 
-
-def _announce(control: socket.socket, pid: int) -> None:
-    """Say which process the session is: as a descriptor, where there are such."""
+    As descriptors, where there is one of a process.
+    """
     if hasattr(os, "pidfd_open"):
         descriptor = os.pidfd_open(pid)
-        socket.send_fds(control, [b"+"], [descriptor])
+        socket.send_fds(control, [b"+"], [descriptor, why])
         os.close(descriptor)
     else:
         control.sendall(b"+")
+    os.close(why)
     wire.send(control, {"pid": pid})
 
 
-def _session(sock: socket.socket, kind: str) -> None:
-    """Load a submission, then fork for each law; one law's processes at a time."""
+def _session(sock: socket.socket, kind: str, busy: int) -> None:
+    """Load a submission, then serve laws here, or fork for each, one at a time.
+
+    busy: closed before anything of the submission runs, for the keeper to watch.
+    """
     message = wire.receive(sock)
+    os.close(busy)
     try:
         engine = Engine(load(message, lambda i: wire.send(sock, {"at": i})))
         wire.send(sock, {"loaded": sorted(engine.objects)})
@@ -161,7 +165,13 @@ def _session(sock: socket.socket, kind: str) -> None:
         wire.send(sock, {"failed": text[:2000]})
         return
     law = 0
-    while (own := _socket_from(sock)) is not None:
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
+        if data and not descriptors:
+            _serve(sock, engine)
+        if not descriptors:
+            return
+        own = socket.socket(fileno=descriptors[0])
         _end(law, kind)
         law = _fork(partial(_law, sock, own, engine))
         own.close()
