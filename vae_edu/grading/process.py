@@ -208,25 +208,8 @@ def _sign(sock: socket.socket, deadline: float) -> tuple[bytes, list[int]]:
     return data, list(descriptors)
 
 
-def serve_here(session: Fork) -> Fork:
-    """Ask a session to serve laws itself; it forks no more."""
-    hand_over(session, b"s")
-    return session
-
-
-def fork_law(session: Fork, seconds: float) -> Fork:
-    """Ask a session for a fork that serves one law."""
-    own = _socket_through(session.sock, seconds)
-    try:
-        wire.receive(session.sock, time.monotonic() + seconds)
-        return Fork(own, why=session.why)
-    except BaseException:
-        own.close()
-        raise
-
-
 class Sessions:
-    """Processes that have loaded one submission, each a new one.
+    """Processes that have loaded one submission, to try laws in.
 
     A piece in which such a process dies or hangs is left out, and the rest loaded anew:
     it costs the exercises that it defines, not the others.
@@ -238,26 +221,54 @@ class Sessions:
         self._zygote, self._seconds = zygote, seconds
         self._submission, self._topic = submission, topic
         self._left_out: dict[int, str] = {}
-        self._ready: Fork | None = None
+        self._first: Fork | None = None
+        self._forked: Fork | None = None  # the session that the others are forks of
 
     def begin(self) -> None:
-        """Load it for the first `fresh`; SubjectError where that fails."""
-        self._ready = self._loaded(self._zygote.loaded_ahead(self._submission))
+        """Load it for the first process; SubjectError where that fails."""
+        self._first = self._loaded(self._zygote.loaded_ahead(self._submission))
+
+    def anew(self) -> Sessions:
+        """Others of the same submission, in which nothing was asked yet."""
+        others = Sessions(self._zygote, self._submission, self._topic, self._seconds)
+        others._left_out = self._left_out
+        return others
 
     @contextmanager
-    def fresh(self) -> Iterator[Fork]:
-        """A session that was asked nothing yet; SubjectError where loading fails."""
-        fork, self._ready = self._ready or self._loaded(), None
+    def process(self) -> Iterator[Fork]:
+        """A process in the state right after loading; SubjectError where none comes.
+
+        The first one is a session itself: it saves the time of a fork, which is all
+        that a right answer needs. The next ones are forks of a second session.
+        """
+        own = self._of_its_own() or self._fork()
         try:
-            fork.sock.settimeout(self._seconds)
-            yield fork
+            yield own
         finally:
-            fork.kill()
+            own.kill()
 
     def close(self) -> None:
-        """End the one that was not used."""
-        if self._ready is not None:
-            self._ready.kill()
+        """End what is left of them."""
+        for session in (self._first, self._forked):
+            if session is not None:
+                session.kill()
+        self._first = self._forked = None
+
+    def _of_its_own(self) -> Fork | None:
+        session, self._first = self._first, None
+        if session is not None:
+            session.sock.settimeout(self._seconds)
+            hand_over(session, b"s")
+        return session
+
+    def _fork(self) -> Fork:
+        if self._forked is None:
+            self._forked = self._loaded()
+            self._forked.sock.settimeout(self._seconds)
+        try:
+            return _fork_law(self._forked, self._seconds)
+        except (wire.WireError, OSError):
+            raise self._forked.death() from None
 
     def _loaded(self, ahead: Fork | None = None) -> Fork:
         while True:
@@ -281,6 +292,17 @@ class Sessions:
         if lost.piece is None or lost.piece in self._left_out or full:
             raise lost.error from None
         self._left_out[lost.piece] = lost.error.message
+
+
+def _fork_law(session: Fork, seconds: float) -> Fork:
+    """Ask a session for a fork that serves one law."""
+    own = _socket_through(session.sock, seconds)
+    try:
+        wire.receive(session.sock, time.monotonic() + seconds)
+        return Fork(own, why=session.why)
+    except BaseException:
+        own.close()
+        raise
 
 
 class _Lost(Exception):  # noqa: N818

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -20,10 +20,9 @@ from vae_edu.checks.judging import run_law as _run_law
 from vae_edu.checks.law import Law, OracleTruth, Truth
 from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth, table
 from vae_edu.errors import CourseError
-from vae_edu.grading import wire
 from vae_edu.grading.ahead import Line, Script, script_of
 from vae_edu.grading.answers import Submission
-from vae_edu.grading.process import Fork, Sessions, Zygote, fork_law, serve_here
+from vae_edu.grading.process import Sessions, Zygote
 from vae_edu.grading.truth import RememberedTruth
 from vae_edu.paths import course_root
 from vae_edu.subject import SubjectError, local
@@ -79,8 +78,8 @@ def judge_lesson(
         trial = Trial(sessions, topic, oracle_of(topic), seed, seconds, ahead=many)
         judged = judge_exercises(trial, submission.wanted)
         broken = {name: j for name, j in judged.items() if j.explicable}
-        for name, judgement in broken.items():
-            explain(sessions, topic, name, judgement, seconds)
+    if broken:
+        explain(sessions.anew(), topic, broken, seconds)
     return judged
 
 
@@ -144,15 +143,18 @@ def _answered(verdict: Verdict) -> bool:
 
 
 def explain(
-    sessions: Sessions, topic: str, exercise: str, judgement: Judgement, seconds: float
+    sessions: Sessions, topic: str, broken: Mapping[str, Judgement], seconds: float
 ) -> None:
     """Add the public laws and the diagnosis, in words that a learner may read.
 
-    In sessions that no input of the judge's seed has reached: what the code says there
+    sessions: that no input of the judge's seed has reached. What the code says there
     (an exception, a value) is shown, and might carry such an input out.
     """
-    judgement.public = _public(sessions, topic, exercise, seconds)
-    judgement.known = misconception(topic, exercise, judgement.public)
+    with closing(sessions), suppress(SubjectError):
+        sessions.begin()
+        for name, judgement in broken.items():
+            judgement.public = _public(sessions, topic, name, seconds)
+            judgement.known = misconception(topic, name, judgement.public)
 
 
 def _together(trial: Trial, names: Sequence[str]) -> dict[str, list[Verdict]]:
@@ -169,8 +171,8 @@ def _together(trial: Trial, names: Sequence[str]) -> dict[str, list[Verdict]]:
         laws = {name: trial.laws(name) for name in rest}
         scripts = [_script(trial, law) for name in rest for law in laws[name]]
         try:
-            with trial.sessions.fresh() as session:
-                line = Line(serve_here(session), scripts)
+            with trial.sessions.process() as own:
+                line = Line(own, scripts)
                 for name in rest:
                     verdicts = _until_broken(trial, line, laws[name])
                     if line.strayed:
@@ -178,7 +180,7 @@ def _together(trial: Trial, names: Sequence[str]) -> dict[str, list[Verdict]]:
                     tried[name] = verdicts
                     if not verdicts[-1].holds:
                         return tried
-        except SubjectError:  # no session: it was loaded before, and now is not
+        except SubjectError:  # there is none any more
             return tried | {rest[0]: [_died(law) for law in laws[rest[0]][:1]]}
     return tried
 
@@ -212,12 +214,8 @@ def _apart(
     answers differently when it is asked again.
     """
     verdicts = [*first]
-    try:
-        with trial.sessions.fresh() as session:
-            for law in laws[len(first) :]:
-                verdicts.append(_try(trial, session, law, verdicts))
-    except SubjectError:
-        verdicts += map(_died, laws[len(verdicts) :])
+    for law in laws[len(first) :]:
+        verdicts.append(_try(trial, law, verdicts))
     return verdicts
 
 
@@ -251,10 +249,9 @@ def _public(
 
 
 def _plain_line(stack: ExitStack, sessions: Sessions, count: int) -> Line | None:
-    """A new session that serves so many laws, asked one by one; None without one."""
+    """A new process that serves so many laws, asked one by one; None without one."""
     with suppress(SubjectError):
-        session = stack.enter_context(sessions.fresh())
-        return Line(serve_here(session), [Script()] * count)
+        return Line(stack.enter_context(sessions.process()), [Script()] * count)
     return None
 
 
@@ -270,17 +267,15 @@ def _not_tried(law: Law, before: Sequence[Verdict]) -> Verdict | None:
     return None
 
 
-def _try(trial: Trial, session: Fork, law: Law, before: Sequence[Verdict]) -> Verdict:
-    """One law in a process of its own, forked from the session."""
+def _try(trial: Trial, law: Law, before: Sequence[Verdict]) -> Verdict:
+    """One law in a process of its own."""
     if skipped := _not_tried(law, before):
         return skipped
-    own = _forked(session, trial.seconds)
-    if own is None:
-        return _died(law)
     try:
-        return _timed(_tried(trial, Line(own, [Script()]), law))
-    finally:
-        own.kill()
+        with trial.sessions.process() as own:
+            return _timed(_tried(trial, Line(own, [Script()]), law))
+    except SubjectError:
+        return _died(law)
 
 
 def _timed(verdict: Verdict) -> Verdict:
@@ -288,13 +283,6 @@ def _timed(verdict: Verdict) -> Verdict:
     if verdict.message.startswith("Timeout: "):
         verdict.kind = "time"
     return verdict
-
-
-def _forked(fork: Fork, seconds: float) -> Fork | None:
-    try:
-        return fork_law(fork, seconds)
-    except (wire.WireError, OSError):
-        return None
 
 
 def _died(law: Law) -> Verdict:
