@@ -135,13 +135,25 @@ def log_weights(
     """
     form = _prepared(model, x)
     latent_dim: Any = model.latent_dim
-    step = max(1, ROWS[x.device.type] // len(x))
+    step = max(1, _rows(x) // len(x))
     pieces = []
     for start in range(0, num_samples, step):
         shape = (min(step, num_samples - start), len(x), latent_dim)
         eps = torch.randn(shape, generator=generator, device=x.device)
         pieces.append(form(eps))
     return torch.cat(pieces)
+
+
+def _rows(x: Tensor) -> int:
+    """How many rows of logits there may be at a time."""
+    if x.device.type != "cuda":
+        return ROWS[x.device.type]
+    return rows_within(torch.cuda.mem_get_info(x.device)[0], x.shape[1])
+
+
+def rows_within(free: int, pixels: int) -> int:
+    """Rows of logits on a GPU with so many free bytes; four copies of each may live."""
+    return max(1, min(ROWS["cuda"], free // (4 * 4 * pixels)))
 
 
 def _prepared(model: nn.Module | Factored, x: Tensor) -> Callable[[Tensor], Tensor]:
@@ -240,13 +252,18 @@ def _block(
     model: Any, x: Tensor, num_samples: int, generator: Generator
 ) -> dict[str, Tensor]:
     """Return the images' own bounds, and their codes' means, on the CPU."""
-    weights = log_weights(model, x, num_samples, generator).double()
+    weights = in_double(log_weights(model, x, num_samples, generator))
     found = {"elbo": -weights.mean(0), "nll": -_bound(weights, num_samples)}
     for k in BOUNDS:
         if k <= num_samples:
             found[f"bound_{k}"] = -_bound(weights, k)
     found["mu"] = mean_codes(model, x)
     return {key: value.cpu() for key, value in found.items()}
+
+
+def in_double(values: Tensor) -> Tensor:
+    """Return the values as float64; on the CPU, where their device has none (MPS)."""
+    return (values.cpu() if values.device.type == "mps" else values).double()
 
 
 def _bound(weights: Tensor, k: int) -> Tensor:
@@ -309,7 +326,7 @@ def _subject(model: Any, input_dim: int, latent_dim: int | None) -> Any:
     """Return the model in the fastest form it has."""
     if isinstance(model, Factored):
         return model
-    dim = latent_dim or latent_dim_of(model, input_dim)
+    dim = latent_dim_of(model, input_dim) if latent_dim is None else latent_dim
     try:
         return Program.trace(model, input_dim, dim)
     except LeakError:

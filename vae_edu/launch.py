@@ -48,6 +48,7 @@ def command(
     request: Request, config: TrainConfig, say: Callable[[str], object] = print
 ) -> int:
     """Train, evaluate and write a run folder; go on where it was interrupted."""
+    _expect_sizes(request)
     folder = paths.runs_dir() / _plain(request.name)
     runs.expect_free(folder)
     pick_device(config.device)
@@ -72,6 +73,15 @@ def command(
     say(f"nll {found.nll:.2f} nats (standard error {found.standard_error:.2f})")
     say(f"the run is in {folder}")
     return 0
+
+
+def _expect_sizes(request: Request) -> None:
+    """Before anything is trained."""
+    names = ("hidden_dim", "latent_dim", "test_samples", "test_images")
+    sizes = {name: getattr(request, name) for name in names}
+    if wrong := {k: v for k, v in sizes.items() if v is not None and v < 1}:
+        said = ", ".join(f"{name} is {value}" for name, value in wrong.items())
+        raise TrainError(f"{said}: expected 1 or more.")
 
 
 def _plain(name: str) -> str:

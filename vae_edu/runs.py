@@ -41,7 +41,13 @@ from torch import Generator, Tensor, nn
 
 from vae_edu import data, viz
 from vae_edu.errors import CourseError, one_line
-from vae_edu.evaluate import Evaluation, binarized_test_set, checksum, evaluate
+from vae_edu.evaluate import (
+    BOUNDS,
+    Evaluation,
+    binarized_test_set,
+    checksum,
+    evaluate,
+)
 from vae_edu.models import GIVEN, ModelError, build, latent_dim_of
 from vae_edu.program import Program, ProgramError
 from vae_edu.train import EpochRow, TrainConfig, device_name, pick_device
@@ -174,7 +180,7 @@ def _config(
             "binarized_test": evaluation.test_set,
         },
         "versions": versions(),
-        "device": device_name(_device_of(model)),
+        "device": device_name(pick_device(config.device)),  # not where it is by now
     }
 
 
@@ -500,14 +506,17 @@ def _expect_claims(run: Run) -> None:
         if n > 1:
             spread = float(values.std()) / math.sqrt(n)
             sound &= abs(spread - float(claims["standard_error"])) < 1e-3
-        int(claims["seed"]), int(claims["active_units"])
+        sound &= 0 <= int(claims["active_units"]) <= int(claims["units"])
+        expected = {str(k) for k in BOUNDS if k <= int(claims["num_samples"])}
+        sound &= set(claims["bounds"]) == expected
+        int(claims["seed"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(
             f"evaluation.json lacks a number ({one_line(error)})."
         ) from error
     if not sound:
         raise RunError(
-            f"{run.name}: evaluation.json and nll.safetensors contradict each other."
+            f"{run.name}: evaluation.json contradicts itself or nll.safetensors."
         )
 
 
@@ -584,6 +593,7 @@ def verify(
         seed=int(run.claims["seed"]),
     )
     _expect_supported(run, found, chosen)
+    _expect_history(run)
     _expect_card(run)
     return found
 
@@ -608,6 +618,14 @@ def _test_set(run: Run, images: data.Dataset | None) -> Tensor:
             raise RunError(f"{run.name} is on {name!r}: pass its images=... yourself.")
         images = data.load(name)
     x = binarized_test_set(images.test[: int(run.claims["n"])])
+    sums = {key: checksum(getattr(images, key)) for key in ("train", "test")}
+    sums["binarized_test"] = checksum(x)
+    others = [key for key, value in sums.items() if stated.get(key) != value]
+    if others:
+        raise RunError(
+            f"{run.name}: the checksums of {', '.join(others)} in config.json are not "
+            f"those of {images.name} here: its numbers are of other images."
+        )
     if checksum(x) != run.claims.get("test_set"):
         raise RunError(
             f"{run.name} was evaluated on other images than the binarised test set of "
@@ -647,11 +665,26 @@ def _allowed(difference: Tensor) -> float:
 
 def _expect_units(run: Run, found: Evaluation) -> None:
     claimed = int(run.claims["active_units"])
-    if abs(claimed - found.active_units) > 1:
+    units = int(run.claims["units"])
+    if abs(claimed - found.active_units) > 1 or units != found.units:
         raise RunError(
-            f"{run.name} claims {claimed} active units; its weights give "
-            f"{found.active_units}."
+            f"{run.name} claims {claimed} active units of {units}; its weights give "
+            f"{found.active_units} of {found.units}."
         )
+
+
+def _expect_history(run: Run) -> None:
+    """What is said of the training, which cannot be recomputed, must agree."""
+    lines = run.files["metrics.csv"].decode("ascii", "replace").splitlines()
+    stated = run.config.get("train")
+    stated = stated if isinstance(stated, dict) else {}
+    if stated.get("epochs") != len(lines) - 1:
+        raise RunError(
+            f"{run.name}: config.json names {stated.get('epochs')} epochs; metrics.csv "
+            f"has {len(lines) - 1}."
+        )
+    if stated.get("seed") != run.config.get("seed"):
+        raise RunError(f"{run.name}: config.json names two seeds.")
 
 
 def _expect_card(run: Run) -> None:

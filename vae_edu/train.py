@@ -158,7 +158,8 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "cpu":
-        return f"CPU, {torch.get_num_threads()} threads"
+        threads = torch.get_num_threads()
+        return f"CPU, {threads} thread{'s' * (threads > 1)}"
     return device.type.upper()
 
 
@@ -411,7 +412,8 @@ class Trainer:
         self.device = pick_device(config.device)
         self.model = model.to(self.device)
         self.images, self.config = images.to(self.device), config
-        dim = latent_dim or latent_dim_of(model, images.shape[1])
+        given = latent_dim is not None
+        dim = latent_dim if given else latent_dim_of(model, images.shape[1])
         many = config.num_samples > 1 or config.objective != "elbo"
         samples = (config.num_samples,) if many else ()
         self.eps_shape = (*samples, config.batch_size, dim)
@@ -585,7 +587,7 @@ def _adam(
         groups,
         betas=config.adam_betas,
         eps=config.adam_eps,
-        fused=device.type in ("cpu", "cuda"),
+        fused=device.type in ("cpu", "cuda", "mps"),
         capturable=on_cuda,
     )
     for group in groups:

@@ -306,3 +306,30 @@ def test_weights_that_are_not_finite_have_no_numbers():
         model.decoder.out.bias[0] = math.nan
     with pytest.raises(EvaluationError, match="not finite"):
         evaluate.evaluate(model, binary_images(), num_samples=5)
+
+
+# --- devices that are not here --------------------------------------------------------
+
+
+def test_where_there_is_no_float64_the_cpu_has_it(monkeypatch):
+    class OnAMac:
+        """Stands in for a tensor on MPS, which refuses to become float64."""
+
+        device = torch.device("mps")
+
+        def cpu(self):
+            return torch.ones(2)
+
+        def double(self):
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+
+    assert torch.equal(evaluate.in_double(OnAMac()), torch.ones(2, dtype=torch.float64))
+
+
+def test_rows_fit_the_memory_of_a_gpu():
+    pixels = 784
+    assert evaluate.rows_within(80 * 2**30, pixels) == evaluate.ROWS["cuda"]
+    small = evaluate.rows_within(2**30, pixels)
+    assert 1 < small < evaluate.ROWS["cuda"]
+    assert small * pixels * 4 * 4 <= 2**30
+    assert evaluate.rows_within(0, pixels) == 1
