@@ -231,7 +231,7 @@ print(f"{count:,} parameters; with one hidden layer on each side: {one_layer:,}"
 #
 # What comes out where nothing has been learnt? Change one thing at a time.
 #
-# **Predict.** Three images, decoded with noise, without noise, and from the prior. Will you see a shape in any of the three rows? And which row will differ from the other two?
+# **Predict.** Ten images, decoded with noise and, a row below, without it; below that, ten codes from the prior. Will you see a shape in any of the three rows? And which row will differ from the other two?
 #
 # <details><summary>Answer</summary>
 #
@@ -283,7 +283,7 @@ viz.show(figure, alt)
 # %% [markdown]
 # ### Two gauges: losses known in closed form
 #
-# **A network of zeros.** Set every weight and bias to 0: then $l = 0$, $\mu = 0$ and $\ell = 0$ for each image. By (8) the reconstruction is $D\log 2$; the KL of the prior with itself is 0.
+# **A network of zeros.** Set every weight and bias to 0: then the logits $l$, the means $\mu$ and the log-variances $\ell$ are all 0, for each image. By (8) the reconstruction is $D\log 2$; the KL of the prior with itself is 0.
 #
 # **A decoder that knows only the mean image.** Let $l_j = \log\frac{m_j}{1 - m_j}$ for every $z$, with $m_j$ the mean of pixel $j$ over the data. The cost is affine in $x$, so its mean over the data is its
 # value at the mean:
@@ -401,14 +401,14 @@ panel.margins(y=0.4), panel.legend(frameon=False), panel.set_ylabel("gradient (n
 viz.show(figure, "Gradients on mu and log_var: the reconstruction's, through z, and the KL's.")
 
 # %% [markdown]
-# The picture is of a first step. On both heads the reconstruction pulls harder than the KL: on MNIST 9 to 14 times as hard, on the 8×8 digits, with a twelfth of the pixels to speak for, 1.0 to 1.6 times. The
+# The picture is of a first step. On both heads the reconstruction pulls harder than the KL: on MNIST 9 to 17 times as hard, on the 8×8 digits, with a twelfth of the pixels to speak for, 1 to 2 times. The
 # KL is nearly content, since $\mu$ and $\ell$ are close to 0. On
 # $\ell$ the reconstruction's pull has a random sign (it carries $\epsilon$), so most of it averages out. What remains is found by integrating by parts: the normal density $\varphi$ has $\varphi'(\epsilon) = -\epsilon\,\varphi(\epsilon)$,
 # so $\mathbb E[\epsilon f(\epsilon)] = -\int f \varphi' = \int f' \varphi = \mathbb E[f'(\epsilon)]$ for any smooth $f$ that grows more slowly than $1/\varphi$. With $f(\epsilon) = \frac{\partial r}{\partial z_j}(\mu + \sigma\epsilon)$, whose derivative in $\epsilon_j$ is
 # $\sigma_j\, \partial^2 r/\partial z_j^2$,
 # $$\mathbb E_\epsilon\Big[\tfrac12\sigma_j\epsilon_j\,\frac{\partial r}{\partial z_j}\Big] = \tfrac12\,\sigma_j^2\;\mathbb E_\epsilon\Big[\frac{\partial^2 r}{\partial z_j^2}\Big]. \tag{13}$$
 # (With ReLUs $f$ jumps at their kinks, and each jump belongs to the second derivative; for a tanh (13) holds as it stands.)
-# So the reconstruction narrows $q$ where the cost is curved, and leaves it alone where the decoder does not care.
+# So the reconstruction narrows $q$ where the cost is curved upwards, widens it where it is curved downwards, and leaves it alone where the decoder does not care.
 #
 # <details><summary>Question: z.detach() before the decoder. Which bars vanish, and what does the encoder learn?</summary>
 #
@@ -561,7 +561,7 @@ viz.show(figure, alt)
 # `log_var` during training, and why? Is the loss still a bound on $-\log p(x)$? What do you expect of images decoded from $z \sim \mathcal N(0, I)$?
 #
 # ### BEGIN SOLUTION
-# Without noise the reconstruction does not depend on log_var: its path in (12) carries the factor eps = 0. Only the KL is left, whose gradient (e^l - 1)/2 moves every
+# Without noise the reconstruction does not depend on log_var: its path in (12) carries the factor eps = 0. Only the KL is left, whose gradient (exp(log_var) - 1)/2 moves every
 # log_var to 0, so that sigma = 1 for all images and latents and that part of the KL is 0 (1 point). The loss is -log p(x|mu) + KL(q || p) with a q of spread 1; the first term is not the
 # expectation under that q, the true one is far larger since the decoder was never shown noisy codes. So it is no bound, and that it is lower proves nothing. It is the autoencoder of lesson 01 with a
 # penalty mu^2/2: the codes stay near 0, but nothing fills the space between them, and draws from the prior fall into holes (1 point).
@@ -582,6 +582,6 @@ viz.show(figure, alt)
 # ## Reading
 #
 # - D. P. Kingma and M. Welling, *Auto-Encoding Variational Bayes*, ICLR 2014: the estimator is Eqs. 7 and 10, minibatches Eq. 8, the networks Appendix C, Eqs. 11 and 12.
-# - D. J. Rezende, S. Mohamed and D. Wierstra, *Stochastic backpropagation and approximate inference in deep generative models*, ICML 2014: (13) is their Eqs. 7 and 8, for a full covariance.
+# - D. J. Rezende, S. Mohamed and D. Wierstra, *Stochastic backpropagation and approximate inference in deep generative models*, ICML 2014: (13) is their Eq. 8, for a full covariance.
 # - C. Cremer, X. Li and D. Duvenaud, *Inference suboptimality in variational autoencoders*, ICML 2018, section 3: the amortisation gap and the approximation gap.
 # - I. Higgins et al., *beta-VAE*, ICLR 2017, Eq. 4.

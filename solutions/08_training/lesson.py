@@ -187,7 +187,7 @@ viz.show(figure, "Plain descent leaps or creeps; your Adam, on torch's line, set
 #
 # The numbers that a step reports are those of the parameters it *started* from: they come free with the forward pass. That gives a check. For a small $\eta$, the first-order expansion says what plain descent gains:
 # $$\text{loss}(\theta - \eta g) = \text{loss}(\theta) - \eta\,\|g\|^2 + O(\eta^2). \tag{10}$$
-# Assumed: the same batch and the same noise on both sides, and a loss that is differentiable at $\theta$.
+# Assumed: the same batch and the same noise on both sides, and a loss whose gradient changes smoothly near $\theta$ (is Lipschitz there: it changes by at most a constant times the distance).
 #
 # **Predict.** Somebody calls `optimizer.zero_grad()` between `backward()` and `step()`. What does the loss curve look like?
 #
@@ -258,7 +258,7 @@ figure, panel = viz.axes(size=(5.6, 3.0), subplot_kw={"yscale": "log"})
 panel.plot(torch.tensor(curve)[:, 0], color=viz.BLUE, label="your loss on one batch")
 panel.axhline(math.log(20), color=viz.BLACK, linestyle="--", label="log 20, equation (11)")
 panel.set(xlabel="step (number)", ylabel="loss (nats per image)"), panel.legend(frameon=False)
-viz.show(figure, "Loss on 20 images, log scale: it falls by a factor of 20 or so, to above log 20.")
+viz.show(figure, "Loss on 20 images, log scale: it falls fast, then slowly, to above log 20.")
 
 # %% [markdown]
 # **The number to expect:** below 22 nats on MNIST (19 to 20 in our runs), below 12 on the 8×8 digits (10 to 11), where an untrained model begins at 550 and 45. If yours stays above 100 or above 25, do not train longer: look for the cause.
@@ -314,8 +314,8 @@ viz.show(figure, "A healthy run: the reconstruction falls past the dotted line, 
 #
 # The curve mixes three things: other parameters at each step, other images, other noise. For a number, freeze all three: one model, *all* held-out images, one fixed $\epsilon$. Three traps.
 #
-# *The mean.* Let batch $b$ have $n_b$ examples and the mean loss $\ell_b$. The mean over all $N = \sum_b n_b$ is
-# $$\frac1N\sum_n \text{loss}_n = \frac1N\sum_b \sum_{n \in b} \text{loss}_n = \sum_b \frac{n_b}{N}\,\ell_b. \tag{12}$$
+# *The mean.* Let batch $b$ have $n_b$ examples and the mean loss $L_b$. The mean over all $N = \sum_b n_b$ is
+# $$\frac1N\sum_n \text{loss}_n = \frac1N\sum_b \sum_{n \in b} \text{loss}_n = \sum_b \frac{n_b}{N}\,L_b. \tag{12}$$
 # Only if all $n_b$ are equal is it the mean of the means.
 #
 # *The mode.* Dropout and batch norm behave differently in training. Your VAE has neither, but the next one may: measure in `eval()`, and hand the model back in the mode in which it came, since
@@ -362,7 +362,8 @@ print(f"three seeds: {losses.mean():.1f} nats with a spread of {losses.std():.2f
 
 # %% [markdown]
 # Read it from right to left. Another noise for the same model changes the number by 0.1 or 0.2: one $\epsilon$ for each image is enough. On MNIST another seed (other initial weights, other batches) can change it by a nat or two: that is **the spread of the whole
-# procedure**, and a difference between two methods counts only where it is larger. (On the small digits the spread is about 0.1.) On MNIST the held-out number is even lower than that of the last 20 steps: those average over models that were not yet as good, and over noise and images of their own. Measured in the same way, with `evaluate`, training images are 1 to 2 nats better than held-out ones; with the same images over and over the gap grows, and section 4 was the extreme.
+# procedure**, and a difference between two methods counts only where it is larger. (On the small digits the spread is about 0.1.) On MNIST the held-out number is even lower than that of the last 20 steps: those average over models that were not yet as good, and over noise and images of their own. Measured in the same way, with
+# `evaluate`, training images are about a nat better than held-out ones, which is within the spread of 2,000 images; with the same images over and over the gap grows, and section 4 was the extreme.
 #
 # **Predict.** On MNIST colleague 1 reports 137.6 with one seed. Colleague 2 has another method, one seed, and 136.9. Who is better?
 #
@@ -433,7 +434,7 @@ viz.show(figure, alt)
 # <details><summary>Patient C: a peak far above where it began, then the dotted line, no active unit, and on MNIST some KL that buys nothing.</summary>
 #
 # **Too high a learning rate.** 0.1, where 0.003 is healthy. By (8) every weight moves by 0.1 in the first step, and an output that adds up a hundred of them moves by several units, all at once. The loss shoots up by a factor of 10 to 30. On the way back the hidden units are pushed out of their range
-# (of the reference encoder's ReLUs, 99% are off for every image at the end), and the codes never recover. It ends like B, but it was alive. The peak is the symptom: look at the first 20 steps, on a log scale. Divide the rate by 10 until it is gone.
+# (of the reference encoder's ReLUs, all or nearly all are off for every image at the end), and the codes never recover. It ends like B, but it was alive. The peak is the symptom: look at the first 20 steps, on a log scale. Divide the rate by 10 until it is gone.
 #
 # </details>
 # <details><summary>Patient D: a very good reconstruction, many times the healthy KL, a tiny sigma.</summary>
@@ -503,10 +504,10 @@ for warmup, colour, style in ((0, viz.RED, "-"), (200, viz.GREEN, "--")):
     print(f"spread of mu {mu.std(0).mean():.2f}")
 panels[0].set_ylim(0.3 * silent, 1.8 * silent), panels[0].legend(frameon=False)
 panels[1].set_yscale("symlog"), panels[1].set_yticks(*2 * [(0, 1, 3, 10, 30, 100)])
-viz.show(figure, "Patient E: with a warm-up the KL shoots up first and ends several times higher.")
+viz.show(figure, "Patient E: with a warm-up the KL shoots up first and ends at least twice as high.")
 
 # %% [markdown]
-# The held-out loss is the same to within what a seed does, or a little better; the KL is 2.3 times as large on MNIST, 15 times on the digits. **Two models of equal loss, one with codes and one almost without**: the bound alone does not ask for codes, so whoever wants them has to look. Lesson 12 measures this, and shows models where the
+# The held-out loss is the same to within what a seed does, or a little better; the KL is 2.3 times as large on MNIST, 15 times on the digits. **Two models of equal loss, and the codes of one say more than twice as much**: the bound alone does not ask for codes, so whoever wants them has to look. Lesson 12 measures this, and shows models where the
 # collapsed solution is the best one and no warm-up holds.
 #
 # ## In your own words

@@ -269,7 +269,7 @@ viz.show(figure, "Gap against k: two encoders reach lines of slope -1, a narrow 
 # that is the same gap, with far less scatter.)
 #
 # For a VAE on images the log-weights of one image spread over tens of nats, and $\rho$ is beyond any affordable $k$. Then (10) does not apply yet, and the gap closes
-# slowly, on MNIST by about a nat for every tenfold $k$. You will see it in section 7.
+# slowly: on MNIST, from $k = 50$ on, by 0.6 to 2 nats for every tenfold $k$. You will see it in section 7.
 #
 # ## 5 · Which samples count
 #
@@ -559,8 +559,8 @@ viz.show(figure, alt + "still gains from 500 to 5,000 samples.")
 #
 # They took 3,280 passes over the training images; ours took 400 steps. In lesson 10 you train your own model in full, and compare with this table. Four traps on the way there:
 #
-# - **Fewer test samples inflate the NLL.** Measured while this course was made, on full-size models: against 5,000 samples, 1,000 give 0.30 nats more, 500 give 0.45, 100 give 0.95. Compare NLLs of the same $k$ only.
-# - **The images have a spread as well.** Over the 10,000 test images the standard error is about 0.26 nats, about as much as the first two entries of the first row differ. Compare models on the *same* binarised images: then
+# - **Fewer test samples inflate the NLL.** On our run of Burda's one-layer VAE (160 test images), against 5,000 samples, 1,000 give 0.15 nats more, 500 give 0.23, 100 give 0.5; on models whose encoder fits worse, twice that and more. Compare NLLs of the same $k$ only.
+# - **The images have a spread as well.** Over the 10,000 test images the standard error of that run is 0.22 nats, nearly as much as the first two entries of the first row differ. Compare models on the *same* binarised images: then
 #   most of that spread cancels.
 # - **Fixed and dynamic binarisation** differ by about 2 nats.
 # - **Cross-entropy on grey images** is no likelihood of binary ones (lesson 06); its value belongs in no such table.
@@ -577,7 +577,7 @@ viz.show(figure, alt + "still gains from 500 to 5,000 samples.")
 #
 # ## 8 · Which latents are in use?
 #
-# Burda et al. counted the latents that carry information. If the mean $\mu_j(x)$ does not move with the image, $z_j$ says nothing about it. Their measure is the variance of the posterior mean over the data, and
+# Burda et al. counted the latents that carry information. If the mean $\mu_j(x)$ does not move with the image, $z_j$ as a rule says nothing about it (only $\sigma_j(x)$ could still vary). Their measure is the variance of the posterior mean over the data, and
 # their threshold is
 #
 # $$A_j = \frac1n\sum_{i=1}^n\big(\mu_j(x_i) - \bar\mu_j\big)^2 > 0.01. \tag{21}$$
@@ -624,9 +624,9 @@ viz.show(figure, "Variance of each latent's mean, sorted; the threshold 0.01; fi
 # worse." Is the conclusion justified? What does the standard error of 0.02 tell, and what does it not? What would you compute?
 #
 # ### BEGIN SOLUTION
-# It is not justified: a bound with fewer samples is looser (L_100 <= L_5000, inequality (9)), so 85.9 is an upper bound of the NLL that would come down with 5,000 samples, by about a nat in the
-# measurements quoted in section 7; the poster's model may well be the better one. The 0.02 says how much the estimate varies with the samples drawn. It says nothing of the bias, which is the gap rho/2k of (10) or more, and has the same sign in
-# all repetitions; nor of the spread over test images (about 0.26 for 10,000 of them). I would evaluate both models with 5,000 samples on the same test images with the same binarisation, look whether the value still moves between 500 and 5,000
+# It is not justified: a bound with fewer samples is looser (L_100 <= L_5000, inequality (9)), so 85.9 is an upper bound of the NLL that would come down with 5,000 samples, by half a nat to a nat in the
+# measurements quoted in section 7; the poster's model may well be the better one. The 0.02 says how much the estimate varies with the samples drawn. It says nothing of the bias, which is the gap of section 4 (rho/2k only once k is much larger than rho), and has the same sign in
+# all repetitions; nor of the spread over test images (about 0.22 nats for 10,000 of them). I would evaluate both models with 5,000 samples on the same test images with the same binarisation, look whether the value still moves between 500 and 5,000
 # samples and how small the ESS is, and give the standard error of the difference image by image. One point for the direction of the bias with its reason, one for what the standard error leaves out.
 # ### END SOLUTION
 
