@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor
 
-from benchmarks import loops
+from benchmarks import gpu, loops
 from benchmarks.load import foreign_share, jiffies
 from vae_edu import data, models, paths, runs
 from vae_edu.evaluate import binarized_test_set, evaluate
@@ -311,6 +311,8 @@ def main(argv: list[str] | None = None) -> int:
     }
     results = [rows[name]() for name in args.only or rows]
     print(report(results, size))
+    if torch.cuda.is_available() and not (args.only or args.quick):
+        gpu.main([])
     if args.json:
         content = [asdict(r) | {"ratio": r.ratio} for r in results]
         runs.write_file(Path(args.json), json.dumps(content, indent=2).encode())
