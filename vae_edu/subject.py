@@ -76,7 +76,8 @@ class Answer:
 class Request:
     """One thing to do: see `Engine`. `wrt` names the tensors (position or keyword).
 
-    anew: forget the modules and results of before, as for another law.
+    anew: forget the modules and results of before, as for another law, and put torch's
+    default dtype back.
     """
 
     op: str
@@ -97,12 +98,14 @@ class Engine:
         self.objects = dict(objects)
         self.modules: list[Any] = []
         self._last: list[tuple[Tensor, Tensor]] = []  # the last result, and a copy
+        self._dtype = torch.get_default_dtype()
 
     def perform(self, request: Request) -> Answer:
         """Do what is asked; every failure of the subject's code is a SubjectError."""
         if request.anew:
             self.modules.clear()
             self._last = []
+            torch.set_default_dtype(self._dtype)
         try:
             return getattr(self, f"_{request.op}")(request)
         except SubjectError:

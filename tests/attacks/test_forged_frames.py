@@ -54,6 +54,14 @@ FORGED = {
     "closed": "os.closerange(3, 256)",
     "an error in reply": "say(frame({'!': 'dict', 'items': [['error', "
     "{'!': 'dict', 'items': [['kind', 3], ['message', None]]}]]}))",
+    "one tensor many times": "say(frame({'!': 'dict', 'items': [['answer', {'!': "
+    "'dict', 'items': [['value', {'!': 'tuple', 'items': [{'!': 'tensor', 'd': "
+    "'float64', 's': [10**5], 'm': False, 'at': 0}] * 5000}]]}]]}, bytes(8 * 10**5)))",
+    "bytes of no tensor": "say(frame({'!': 'dict', 'items': [['answer', {'!': 'dict', "
+    "'items': []}]]}, bytes(10**6)))",
+    "an infinite shape": "say(frame({'!': 'dict', 'items': [['answer', {'!': 'dict', "
+    "'items': [['shapes', [[float('inf')]]]]}]]}))",
+    "a huge answer": "say(answer(torch.zeros(10**6)))",
     "a huge shape": "say(frame({'!': 'dict', 'items': [['answer', "
     "{'!': 'tensor', 'd': 'float32', 's': [10**9, 10**9], 'm': True, 'at': 0}]]}))",
 }
@@ -65,6 +73,7 @@ def test_forged_when_asked(attack, name):
     result = attack(source, seconds=2)
     assert not result.passed
     assert result.score == 0
+    assert all(failure["kind"] != "undecided" for failure in result.failures)
 
 
 @pytest.mark.parametrize("name", ["a verdict", "an answer", "pids", "noise", "closed"])

@@ -222,6 +222,36 @@ def test_an_executor_that_is_broken_already_is_made_anew(tmp_path, monkeypatch):
     assert not pools
 
 
+@pytest.mark.slow
+def test_a_cluster_gives_the_grades_of_one_job(grade, course):
+    distributed = pytest.importorskip("distributed")
+    assert grade() == 0
+    alone = rows(course)
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None
+    ) as cluster:
+        address = cluster.scheduler_address
+        words = ["grade", LESSON, "--course", str(course), "--scheduler", address]
+        before = kept(course)
+        assert main([*words, "--regrade"]) == 0
+    now = kept(course)
+    assert now.keys() == before.keys()
+    assert all(now[name] > written for name, written in before.items())
+    assert rows(course) == alone
+
+
+def test_a_cluster_that_is_not_there_is_said_in_a_line(grade, monkeypatch, capsys):
+    distributed = pytest.importorskip("distributed")
+
+    def nobody(*_: object, **__: object):
+        raise OSError("Timed out trying to connect")
+
+    monkeypatch.setattr(distributed, "Client", nobody)
+    assert grade("--scheduler", "tcp://127.0.0.1:1") == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("vae-edu: No Dask scheduler answers at tcp://127.0.0.1:1: ")
+
+
 # --- the table ------------------------------------------------------------------------
 
 

@@ -87,10 +87,10 @@ def left():
     control(SET_SUBREAPER, 0, 0, 0, 0)
 
 
-def start(course, **more):
-    command = [sys.executable, "-m", "vae_edu.cli", "grade", LESSON, "--jobs", "2"]
+def start(course, jobs=2, **more):
+    command = [sys.executable, "-m", "vae_edu.cli", "grade", LESSON]
     return subprocess.Popen(
-        [*command, "--course", str(course)],
+        [*command, "--jobs", str(jobs), "--course", str(course)],
         env={**os.environ, "TMPDIR": str(course / "tmp")},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -111,10 +111,11 @@ def until_grades(course, count, run):
         time.sleep(0.005)
 
 
-def test_killed_and_started_again(course, left):
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_killed_and_started_again(course, left, jobs):
     found = {}
     for moment in (0, 1, COUNT // 2):
-        run = start(course)
+        run = start(course, jobs)
         if moment:
             until_grades(course, len(found) + 1 if moment == 1 else moment, run)
         else:
@@ -126,7 +127,7 @@ def test_killed_and_started_again(course, left):
         now = kept(course)
         assert found.items() <= now.items()
         found = now
-    last = start(course)
+    last = start(course, jobs)
     said, _ = last.communicate(timeout=240)
     assert last.returncode == 0, said
     assert found.items() <= kept(course).items()
@@ -147,8 +148,9 @@ def test_a_worker_that_is_killed_is_replaced(course, left):
     assert left() == []
 
 
-def test_control_c_stops_in_a_line_and_the_same_command_goes_on(course, left):
-    run = start(course, start_new_session=True)
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_control_c_stops_in_a_line_and_the_same_command_goes_on(course, left, jobs):
+    run = start(course, jobs, start_new_session=True)
     until_grades(course, 1, run)
     os.killpg(run.pid, signal.SIGINT)
     said, _ = run.communicate(timeout=240)

@@ -77,6 +77,32 @@ def test_the_reference_has_full_marks(graded, solved):
     assert grade.sandbox in sandbox.KINDS
 
 
+@pytest.mark.parametrize("topic", catalogue.TOPICS)
+def test_every_lesson_gives_its_reference_full_marks(graded, root, topic):
+    lesson = catalogue.folder_of(topic)
+    path = root / "solutions" / lesson / f"{lesson}.ipynb"
+    grade = graded(path.read_text(encoding="utf-8"), lesson=topic, seconds=20.0)
+    assert [(e.name, e.problem) for e in grade.exercises if not e.passed] == []
+    points = [e.card.points for e in catalogue.exercises_of(topic)]
+    assert grade.score == grade.max_score == sum(points) > 0
+
+
+def test_what_one_exercise_leaves_behind_costs_no_other(graded):
+    """A default dtype that one right answer changes is put back for the next one."""
+    other = """
+import math, torch
+def expected_log_q(log_var):
+    torch.set_default_dtype(torch.float64)
+    return -0.5 * (math.log(2 * math.pi) + 1 + log_var).sum(-1)
+"""
+    kl = RIGHT.replace("mu**2", "mu**2 * torch.tensor(1.0)")
+    grade = graded(notebook(other, kl))
+    assert [of(grade, name).passed for name in ("expected_log_q", "gaussian_kl")] == [
+        True,
+        True,
+    ]
+
+
 def test_a_grade_survives_json(graded, solved):
     wrong = graded(changed(solved, source=RIGHT.replace("- log_var)", "+ log_var)")))
     assert of(wrong).public[0].message

@@ -1,19 +1,23 @@
-"""Sessions made and loaded in advance, replaced where they died, kept, and ended."""
+"""Sessions: made in advance, replaced where they died, loaded, kept, and ended."""
 
 from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from vae_edu import catalogue
 from vae_edu.errors import CourseError
 from vae_edu.grading import judge, process, sandbox
 from vae_edu.grading.answers import Submission
+from vae_edu.grading.process import Sessions
 from vae_edu.grading.verdicts import judge_lesson
+from vae_edu.work import reference_file
 
 SECONDS = 30
 TOPIC = "kl_divergence"
@@ -73,7 +77,7 @@ def pid_of(fork: process.Fork) -> int:
 
 def make_one_wait(zygote: process.Zygote) -> int:
     """End a session; the one that was made meanwhile is left, and waits."""
-    fork = zygote.fork()
+    fork = zygote.fork(TOPIC)
     first = pid_of(fork)
     fork.kill()
     wait_until(
@@ -94,7 +98,7 @@ def leaves(zygote: process.Zygote) -> list[int]:
 
 def test_the_next_session_is_made_while_one_is_at_work(zygote):
     waiting = make_one_wait(zygote)
-    fork = zygote.fork()
+    fork = zygote.fork(TOPIC)
     assert pid_of(fork) == waiting
     fork.kill()
 
@@ -144,70 +148,46 @@ def test_without_namespaces_none_is_made_in_advance():
     bare = process.Zygote("none")
     try:
         alone = len(processes(bare))
-        fork = bare.fork()
+        fork = bare.fork(TOPIC)
         fork.kill()
         wait_until(lambda: len(processes(bare)) <= alone)
     finally:
         bare.close()
 
 
-# --- loaded in advance ----------------------------------------------------------------
+# --- what a session is made for -------------------------------------------------------
 
 
-def submission(code: str = HONEST) -> Submission:
-    return Submission(Path("answer.py"), [code], ["gaussian_kl"])
+def submission(code: str = HONEST, name: str = "gaussian_kl") -> Submission:
+    return Submission(Path("answer.py"), [code], [name])
 
 
-def passes(zygote: process.Zygote, one: Submission, then: Submission | None) -> bool:
-    judged = judge_lesson(zygote, one, TOPIC, "seed", 20.0, then)
-    return judged["gaussian_kl"].passed
+def passes(zygote: process.Zygote, one: Submission, topic: str = TOPIC) -> bool:
+    judged = judge_lesson(zygote, one, topic, "seed", 20.0)
+    return judged[one.wanted[0]].passed
 
 
-def test_the_next_submission_is_loaded_while_one_is_judged(zygote):
-    one, other = submission(), submission(HONEST + "# another")
-    assert passes(zygote, one, other)
-    session = zygote.loaded_ahead(other)
-    assert session is not None
-    process._await_loaded(session, time.monotonic() + SECONDS)
-    session.kill()
-    assert zygote.loaded_ahead(other) is None
+def test_one_made_for_another_lesson_is_not_taken(zygote):
+    assert passes(zygote, submission())
+    solved = reference_file("elbo").read_text()
+    assert passes(zygote, submission(solved, "discrete_elbo"), "elbo")
+    assert passes(zygote, submission())
 
 
-def test_one_that_nobody_asks_for_is_ended(zygote):
-    one, other, third = submission(), submission(), submission()
-    assert passes(zygote, one, other)
-    unused = pid_of(zygote._ahead[1])
-    assert zygote.loaded_ahead(third) is None
-    assert passes(zygote, third, one)
-    wait_until(lambda: not is_alive(unused))
-    assert passes(zygote, one, None)
-
-
-@pytest.mark.parametrize("when", ["dead", "with the zygote", "cannot be made"])
-def test_what_fails_in_advance_is_done_in_its_turn(zygote, when, monkeypatch):
-    one, other = submission(), submission()
-    with monkeypatch.context() as patched:
-        if when == "cannot be made":
-            patched.setattr(process, "_ask_to_load", fails_once(process._ask_to_load))
-        assert passes(zygote, one, other)
-    if when == "dead":
-        os.kill(pid_of(zygote._ahead[1]), signal.SIGKILL)
-    if when == "with the zygote":
-        zygote.process.kill()
-        zygote.process.wait()
-    assert passes(zygote, other, None)
-
-
-def fails_once(ask: Callable[..., None]) -> Callable[..., None]:
-    """Ask to load, but for a session in advance."""
-
-    def failing(*args: object) -> None:
-        if failing.__dict__.setdefault("asked", 0):
-            raise OSError("no more")
-        failing.__dict__["asked"] += 1
-        ask(*args)
-
-    return failing
+def test_it_holds_the_lessons_before_and_not_its_own(zygote):
+    source = """
+import torch
+from vae_edu.exercises import elbo, kl_divergence
+table = torch.tensor([[0.1, 0.4]])
+elbo.discrete_elbo(table.log(), torch.tensor([[0.5, 0.5]]))
+try:
+    kl_divergence.gaussian_kl(table, table)
+    here = True
+except NotImplementedError:
+    here = False
+"""
+    there = source + "if not here:" + HONEST.replace("\n", "\n    ")
+    assert passes(zygote, submission(there))
 
 
 HOSTILE = {
@@ -218,23 +198,39 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_one_that_is_loaded_in_advance_harms_no_other(zygote, name):
-    """A piece that ends its process is left out, as where it is loaded in its turn."""
+def test_a_piece_that_ends_its_process_is_left_out(zygote, name):
     hostile = submission()
     hostile.pieces.insert(0, HOSTILE[name])
-    assert passes(zygote, submission(), hostile)
-    judged = judge_lesson(zygote, hostile, TOPIC, "seed", 1.0, submission())
+    judged = judge_lesson(zygote, hostile, TOPIC, "seed", 1.0)
     assert judged["gaussian_kl"].passed
-    assert passes(zygote, submission(), None)
+    assert passes(zygote, submission())
 
 
 def test_a_piece_that_hangs_is_waited_for_once(zygote):
+    """Though a wrong answer takes further processes, loaded anew."""
     slow = submission(HONEST.replace("- 1", "- 2"))
     slow.pieces.insert(0, HOSTILE["hangs"])
     began = time.monotonic()
-    judged = judge_lesson(zygote, slow, TOPIC, "seed", 2.0)
-    assert judged["gaussian_kl"].known is not None or judged["gaussian_kl"].public
-    assert time.monotonic() - began < 3 * 2 * 2.0  # thrice would be without memory
+    judged = judge_lesson(zygote, slow, TOPIC, "seed", 3.0)
+    assert judged["gaussian_kl"].public
+    assert time.monotonic() - began < 2 * 2 * 3.0
+
+
+@pytest.mark.parametrize("body", ["return mu", "raise ValueError", "os._exit(0)"])
+def test_a_submission_is_loaded_a_few_times_whatever_is_broken(
+    zygote, body, monkeypatch
+):
+    loads = []
+    load = Sessions._load
+    monkeypatch.setattr(Sessions, "_load", lambda *a: loads.append(a) or load(*a))
+    names = [e.name for e in catalogue.exercises_of(TOPIC)]
+    code = "import os\n" + "".join(f"def {n}(mu, *a):\n    {body}\n" for n in names)
+    judged = judge_lesson(
+        zygote, Submission(Path("answer.py"), [code], names), TOPIC, "seed", 5.0
+    )
+    assert not any(j.passed for j in judged.values())
+    assert all(j.public for j in judged.values())
+    assert len(loads) <= 4
 
 
 # --- keepers --------------------------------------------------------------------------
@@ -256,15 +252,14 @@ def narrow() -> Iterator[process.Zygote]:
 
 
 def test_a_keeper_that_missed_the_beginning_ends_what_holds_too_much(narrow):
-    session = narrow.fork()
+    session = narrow.fork(TOPIC)
     stat = Path(f"/proc/{pid_of(session)}/stat").read_text()
     keeper = int(stat.rpartition(")")[2].split()[1])
     os.kill(keeper, signal.SIGSTOP)
-    process._ask_to_load(session, submission(GREEDY), TOPIC, {})
-    assert process.wire.receive(session.sock, time.monotonic() + SECONDS) == {"at": 0}
-    os.kill(keeper, signal.SIGCONT)
+    sessions = Sessions(narrow, submission(GREEDY), TOPIC, SECONDS)
+    threading.Timer(2.0, os.kill, (keeper, signal.SIGCONT)).start()
     with pytest.raises(process._Lost) as lost:
-        process._await_loaded(session, time.monotonic() + SECONDS)
+        sessions._load(session)
     session.kill()
     assert lost.value.error.message == "it used more than 0.0977 GiB of memory"
 

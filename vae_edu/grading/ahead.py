@@ -169,7 +169,8 @@ class Line:
 
     def __init__(self, fork: Fork, scripts: Sequence[Script]) -> None:
         self.strayed = False
-        self._fork, self._reader = fork, wire.Reader(fork.sock)
+        self._fork = fork
+        self._reader = wire.Reader(fork.sock, limit=wire.REPLY_LIMIT)
         self._scripts = scripts
         self._law, self._asked = -1, 0  # the law that is tried, its requests so far
         self._next, self._sent = 0, 0  # the script that is sent, its frames so far
@@ -261,5 +262,7 @@ class Line:
 def _answer(reply: dict[str, Any]) -> Answer:
     try:
         return wire.answer_of(reply)
-    except (wire.WireError, KeyError, TypeError, ValueError, AttributeError):
+    except SubjectError:
+        raise
+    except Exception:  # whatever was sent
         raise SubjectError("Died", "its process sent no valid answer") from None

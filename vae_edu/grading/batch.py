@@ -24,10 +24,10 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     wait,
 )
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from tqdm import tqdm
 
@@ -42,7 +42,6 @@ from vae_edu.grading.summary import Outcome, conclude
 EACH = 25  # submissions a job, for its start (seconds) to pay
 AHEAD = 4  # tasks a job that wait in the executor: memory stays flat
 STOPPED = 130  # as a shell says it of Ctrl-C
-T = TypeVar("T")
 DIED = "not graded: the grading process died twice"
 
 
@@ -59,63 +58,18 @@ class Task:
     again: bool = False
 
 
-@dataclass(frozen=True)
-class Work:
-    """A submission to judge, where its grade is kept, and its run folder if any."""
-
-    submission: Submission
-    store: Store
-    key: str
-    folder: Path | None
-
-
 def grade_task(task: Task) -> Outcome:
     """Grade one submission, or find its grade; never raises for what it holds."""
-    return _graded(task, _looked_at(task))
-
-
-def one_by_one(tasks: Sequence[Task]) -> Iterator[Outcome]:
-    """As `grade_task`, in turn and in this very process.
-
-    While one submission is judged, the next one is read and loaded.
-    """
-    looked_at = map(_looked_at, tasks)
-    after = next(looked_at, None)
-    for task in tasks:
-        here, after = after, next(looked_at, None)
-        if here is not None:
-            yield _graded(task, here, after)
-
-
-def known(task: Task) -> Outcome | None:
-    """What can be said without judging: an earlier run's grade, or no readable file."""
-    found = _found(task)
-    return found if isinstance(found, Outcome) else _kept(task, found)
-
-
-def _looked_at(task: Task) -> Outcome | Work:
-    return _unless_it_fails(task, lambda: _found(task))
-
-
-def _graded(
-    task: Task, found: Outcome | Work, after: Outcome | Work | None = None
-) -> Outcome:
-    if not isinstance(found, Work):
-        return found
-    work, following = found, None
-    if isinstance(after, Work) and after.key != work.key:
-        following = after.submission
-
-    def graded() -> Outcome:
-        return _kept(task, work) or _judged(task, work, following)
-
-    return _unless_it_fails(task, graded)
-
-
-def _unless_it_fails(task: Task, do: Callable[[], T]) -> T | Outcome:
-    """What comes out, or why nothing did."""
     try:
-        return do()
+        if isinstance(found := _found(task), Outcome):
+            return found
+        submission, store, key, folder = found
+        made = grade(
+            warm_zygote(task.policy), submission, task.topic, store.seed, task.seconds
+        )
+        made = run_folder.with_run(made, folder, store.seed)
+        store.put(key, made)
+        return _outcome(task, made)
     except CourseError as error:
         return Outcome(task.student, None, 0.0, f"not graded: {error}")
     except Exception as error:  # a fault of ours: the run goes on
@@ -123,8 +77,14 @@ def _unless_it_fails(task: Task, do: Callable[[], T]) -> T | Outcome:
         return Outcome(task.student, None, 0.0, note)
 
 
-def _found(task: Task) -> Outcome | Work:
-    """What there is to judge; else why there is nothing."""
+def known(task: Task) -> Outcome | None:
+    """What can be said without judging: an earlier run's grade, or no readable file."""
+    found = _found(task)
+    return found if isinstance(found, Outcome) else None
+
+
+def _found(task: Task) -> Outcome | tuple[Submission, Store, str, Path | None]:
+    """What can be said without judging; else what it takes to judge."""
     if problem := _about_file(Path(task.path)):
         return Outcome(task.student, None, 0.0, f"no grade: {problem}")
     submission, _ = read_lesson(Path(task.path), task.topic)
@@ -133,21 +93,10 @@ def _found(task: Task) -> Outcome | Work:
     store = Store(Path(task.course), task.topic, task.policy)
     folder = run_folder.beside(Path(task.path), task.topic)
     key = store.key(submission, run_folder.digest(folder))
-    return Work(submission, store, key, folder)
-
-
-def _kept(task: Task, work: Work) -> Outcome | None:
-    """The grade of an earlier run, unless it is to be made again."""
-    made = None if task.again else work.store.get(work.key)
-    return None if made is None else _outcome(task, made, known=True)
-
-
-def _judged(task: Task, work: Work, following: Submission | None) -> Outcome:
-    zygote, seed = warm_zygote(task.policy), work.store.seed
-    made = grade(zygote, work.submission, task.topic, seed, task.seconds, following)
-    made = run_folder.with_run(made, work.folder, seed)
-    work.store.put(work.key, made)
-    return _outcome(task, made)
+    made = None if task.again else store.get(key)
+    if made is not None:
+        return _outcome(task, made, known=True)
+    return submission, store, key, folder
 
 
 def _about_file(path: Path) -> str:
@@ -293,6 +242,19 @@ def _result(future: Future[Outcome]) -> Outcome | None:
         return None
 
 
+class Here(Executor):
+    """An executor in this very process: one job, nothing to start."""
+
+    def submit(self, function: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Do it now."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
 def _begin_worker() -> None:
     """A worker ends with the run, even where that is killed."""
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -308,6 +270,8 @@ def engine(jobs: int, scheduler: str | None) -> Callable[[], Any]:
     """What makes the executor: here, so many processes, or a Dask cluster."""
     if scheduler is not None:
         return lambda: _dask(scheduler)
+    if jobs == 1:
+        return lambda: nullcontext(Here())
     context = multiprocessing.get_context("spawn")
     return lambda: ProcessPoolExecutor(jobs, context, _begin_worker)
 
@@ -454,10 +418,7 @@ def _all(
                 yield found
     if rest:
         jobs = _workers(jobs, scheduler, len(rest))
-        if jobs == 1 and scheduler is None:
-            yield from one_by_one(rest)
-        else:
-            yield from run(rest, engine(jobs, scheduler), AHEAD * jobs)
+        yield from run(rest, engine(jobs, scheduler), AHEAD * jobs)
 
 
 def _workers(jobs: int | None, scheduler: str | None, count: int) -> int:

@@ -136,20 +136,15 @@ def warm_zygote(policy: str) -> Zygote:
 
 
 def grade(
-    zygote: Zygote,
-    submission: Submission,
-    topic: str,
-    seed: str,
-    seconds: float,
-    following: Submission | None = None,
+    zygote: Zygote, submission: Submission, topic: str, seed: str, seconds: float
 ) -> Grade:
-    """Judge every exercise of a lesson in one submission; see `judge_lesson`."""
+    """Judge every exercise of a lesson in one submission."""
     lesson = catalogue.folder_of(topic)
     if submission.problem:
         exercises = [_ungraded(e, submission.problem) for e in _exercises(topic)]
         return Grade(lesson, tuple(exercises), zygote.sandbox, submission.problem)
     try:
-        judged = judge_lesson(zygote, submission, topic, seed, seconds, following)
+        judged = judge_lesson(zygote, submission, topic, seed, seconds)
     except SubjectError as error:
         judged, problem = {}, _words_of_loading(error)
     else:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from vae_edu import catalogue
@@ -46,8 +47,7 @@ class Zygote:
             )
         spare_the_compiler()  # this process need not know it either
         self.limits = limits
-        self._next: socket.socket | None = None  # of a session that is being made
-        self._ahead: tuple[Submission, Fork] | None = None  # see `load_ahead`
+        self._next: tuple[str, socket.socket] | None = None  # being made, for a topic
         self.problems: list[str] = []
         for kind in sandbox.kinds(policy):
             problem = sandbox.lacking(kind) or self._start(kind)
@@ -71,79 +71,71 @@ class Zygote:
         self.close()
         return problem
 
-    def fork(self) -> Fork:
-        """A new session; the zygote is started again where it has died.
+    def fork(self, topic: str) -> Fork:
+        """A new session, with a lesson's earlier exercises in it; nothing else yet.
 
-        The one after it is asked for now, and made while this one is at work. It has
-        waited in a namespace that no other session sees; without one it is not made.
+        The zygote is started again where it has died. The session after this one is
+        asked for now, and made while this one is at work: in a namespace that no other
+        session sees; without one it is not made.
         """
         try:
-            return self._fork()
+            return self._fork(topic)
         except (wire.WireError, OSError):
             self.close()
             if problem := self._start(self.sandbox):
                 raise CourseError(f"The judging process died: {problem}") from None
-            return self._fork()
+            return self._fork(topic)
 
-    def _fork(self) -> Fork:
+    def _fork(self, topic: str) -> Fork:
         if self.process.poll() is not None:  # with it, the session that waits
             raise OSError("the zygote has ended")
-        fork = self._made()
-        if fork.has_ended():  # while it waited
-            fork.kill()
-            fork = self._made()
-        if self.sandbox == sandbox.BUBBLEWRAP:
-            self._next = _socket_through(self.control, START_SECONDS)
-        return fork
+        try:
+            fork = self._made(topic)
+            if fork.has_ended():  # while it waited
+                fork.kill()
+                fork = self._made(topic)
+            if self.sandbox == sandbox.BUBBLEWRAP:
+                self._next = topic, self._asked_for(topic)
+            return fork
+        except BaseException:
+            self.close()  # what it may still say would be taken for another answer
+            raise
 
-    def _made(self) -> Fork:
-        own = self._next or _socket_through(self.control, START_SECONDS)
+    def _made(self, topic: str) -> Fork:
+        """The session that is asked for, or one asked for now."""
+        known, own = self._next or (topic, self._asked_for(topic))
         self._next = None
+        descriptors: list[int] = []
         try:
             sign, descriptors = _sign(self.control, time.monotonic() + START_SECONDS)
             if sign != b"+":
                 raise wire.WireError("no session could be made")
             message = wire.receive(self.control, time.monotonic() + START_SECONDS)
-            return Fork(own, int(message["pid"]), *descriptors)
+            fork = Fork(own, int(message["pid"]), *descriptors)
+        except BaseException:
+            own.close()
+            for descriptor in descriptors:
+                os.close(descriptor)
+            raise
+        if known == topic:
+            return fork
+        fork.kill()
+        return self._made(topic)
+
+    def _asked_for(self, topic: str) -> socket.socket:
+        """Our end of a session's socket; the first message lies in it."""
+        own = _socket_through(self.control, START_SECONDS)
+        try:
+            own.sendall(wire.frame({"earlier": earlier_sources(topic)}))
         except BaseException:
             own.close()
             raise
-
-    def load_ahead(self, submission: Submission, topic: str) -> None:
-        """Have the submission that comes next loaded while another one is judged.
-
-        In a namespace that no other session sees; without one, in its own turn. So is
-        one whose process cannot be made, or asked, now.
-        """
-        self._give_up_ahead()
-        if self.sandbox != sandbox.BUBBLEWRAP:
-            return
-        with suppress(wire.WireError, OSError, SubjectError):
-            fork = self._fork()
-            try:
-                _ask_to_load(fork, submission, topic, {})
-            except BaseException:
-                fork.kill()
-                raise
-            self._ahead = submission, fork
-
-    def loaded_ahead(self, submission: Submission) -> Fork | None:
-        """The session that was asked to load it, for the caller to end."""
-        if self._ahead is None or self._ahead[0] is not submission:
-            return None
-        fork, self._ahead = self._ahead[1], None
-        return fork
-
-    def _give_up_ahead(self) -> None:
-        if self._ahead is not None:
-            self._ahead[1].kill()
-            self._ahead = None
+        return own
 
     def close(self) -> None:
         """End it."""
-        self._give_up_ahead()
         if self._next is not None:
-            self._next.close()
+            self._next[1].close()
             self._next = None
         self.started.close()
 
@@ -205,6 +197,8 @@ def _sign(sock: socket.socket, deadline: float) -> tuple[bytes, list[int]]:
     if not select.select([sock], [], [], max(0.0, deadline - time.monotonic()))[0]:
         raise TimeoutError
     data, descriptors, _, _ = socket.recv_fds(sock, 1, 2)
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
     return data, list(descriptors)
 
 
@@ -226,7 +220,7 @@ class Sessions:
 
     def begin(self) -> None:
         """Load it for the first process; SubjectError where that fails."""
-        self._first = self._loaded(self._zygote.loaded_ahead(self._submission))
+        self._first = self._loaded()
 
     def anew(self) -> Sessions:
         """Others of the same submission, in which nothing was asked yet."""
@@ -270,22 +264,42 @@ class Sessions:
         except (wire.WireError, OSError):
             raise self._forked.death() from None
 
-    def _loaded(self, ahead: Fork | None = None) -> Fork:
+    def _loaded(self) -> Fork:
         while True:
-            fork = ahead or self._zygote.fork()
+            fork = self._zygote.fork(self._topic)
             try:
-                if not ahead:
-                    _ask_to_load(fork, self._submission, self._topic, self._left_out)
-                _await_loaded(fork, time.monotonic() + 2 * self._seconds)
+                self._load(fork)
                 return fork
             except _Lost as lost:
                 fork.kill()
-                if not (ahead and lost.error.kind == "Died"):  # maybe by others' fault
-                    self._leave_out(lost)
+                self._leave_out(lost)
             except BaseException:
                 fork.kill()
                 raise
-            ahead = None
+
+    def _load(self, fork: Fork) -> None:
+        """Have a submission loaded; the process says which piece it is at."""
+        deadline = time.monotonic() + 2 * self._seconds
+        message = {
+            "name": self._submission.path.name,
+            "pieces": self._submission.pieces,
+            "left_out": {str(i): words for i, words in self._left_out.items()},
+            "wanted": self._submission.wanted,
+        }
+        try:
+            hand_over(fork, wire.frame(message))
+        except wire.WireError as error:
+            raise SubjectError("TooLarge", f"{error}") from None
+        reader = wire.Reader(fork.sock, ahead=0)
+        at, reply = None, {"at": None}
+        while "at" in reply:
+            at = reply["at"] if isinstance(reply["at"], int) else at
+            try:
+                reply = reply_of(fork, reader, deadline)
+            except SubjectError as error:
+                raise _Lost(at, error) from None
+        if "failed" in reply:
+            raise SubjectError("LoadError", str(reply["failed"]))
 
     def _leave_out(self, lost: _Lost) -> None:
         full = len(self._left_out) == MOST_LEFT_OUT
@@ -313,36 +327,6 @@ class _Lost(Exception):  # noqa: N818
         self.piece, self.error = piece, error
 
 
-def _ask_to_load(
-    fork: Fork, submission: Submission, topic: str, left_out: dict[int, str]
-) -> None:
-    message = {
-        "name": submission.path.name,
-        "pieces": submission.pieces,
-        "left_out": {str(i): words for i, words in left_out.items()},
-        "wanted": submission.wanted,
-        "earlier": earlier_sources(topic),
-    }
-    try:
-        hand_over(fork, wire.frame(message))
-    except wire.WireError as error:
-        raise SubjectError("TooLarge", f"{error}") from None
-
-
-def _await_loaded(fork: Fork, deadline: float) -> None:
-    """Wait until a submission is loaded; the process says which piece it is at."""
-    reader = wire.Reader(fork.sock, ahead=0)
-    at, reply = None, {"at": None}
-    while "at" in reply:
-        at = reply["at"] if isinstance(reply["at"], int) else at
-        try:
-            reply = reply_of(fork, reader, deadline)
-        except SubjectError as error:
-            raise _Lost(at, error) from None
-    if "failed" in reply:
-        raise SubjectError("LoadError", str(reply["failed"]))
-
-
 def hand_over(fork: Fork, frames: bytes) -> None:
     """Send messages to a process that may have died, or not listen."""
     try:
@@ -353,6 +337,7 @@ def hand_over(fork: Fork, frames: bytes) -> None:
         raise fork.death() from None
 
 
+@cache
 def earlier_sources(topic: str) -> dict[str, str]:
     """The reference answers of the lessons before this one, as text, in order."""
     before = catalogue.TOPICS[: catalogue.TOPICS.index(topic)]
@@ -366,5 +351,8 @@ def reply_of(fork: Fork, reader: wire.Reader, deadline: float) -> dict[str, Any]
         return reader.receive(deadline)
     except TimeoutError:
         raise SubjectError("Timeout", "the code did not finish in time") from None
+    except wire.TooLargeError:
+        most = f"{wire.REPLY_LIMIT >> 20} MiB"
+        raise SubjectError("Died", f"it returned more than {most}") from None
     except (wire.WireError, OSError):
         raise fork.death() from None

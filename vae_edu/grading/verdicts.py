@@ -57,24 +57,16 @@ class Judgement:
 
 
 def judge_lesson(
-    zygote: Zygote,
-    submission: Submission,
-    topic: str,
-    seed: str,
-    seconds: float,
-    following: Submission | None = None,
+    zygote: Zygote, submission: Submission, topic: str, seed: str, seconds: float
 ) -> dict[str, Judgement]:
     """The exercises of a lesson that a submission holds.
 
-    following: the submission that will be judged next; it is loaded meanwhile.
     Raises SubjectError where its code does not come to an end.
     """
     _judged[topic] += 1
     many = _judged[topic] > 1  # to ask ahead pays from the second submission on
     with closing(Sessions(zygote, submission, topic, seconds)) as sessions:
         sessions.begin()
-        if following is not None:
-            zygote.load_ahead(following, topic)
         trial = Trial(sessions, topic, oracle_of(topic), seed, seconds, ahead=many)
         judged = judge_exercises(trial, submission.wanted)
         broken = {name: j for name, j in judged.items() if j.explicable}
@@ -131,7 +123,7 @@ def _judge_apart(trial: Trial, exercise: str, tried: Sequence[Verdict]) -> Judge
     if broken in first and wrong:
         return Judgement(first)  # the others cannot earn a point
     verdicts = _apart(trial, laws, first)
-    if all(v.holds for v in verdicts) and _answered(broken):
+    if _answered(broken):
         verdicts[laws.index(broken.law)] = broken  # it remembers what came before
     return Judgement(verdicts)
 

@@ -21,6 +21,7 @@ from vae_edu.probes import ModelProbe, OptimizerProbe, Probe
 from vae_edu.subject import Answer, Request, SubjectError, Wrong
 
 LIMIT = 64 * 2**20  # bytes a frame
+REPLY_LIMIT = 4 * 2**20  # of an answer; the largest that is right has a tenth of it
 HEADER_LIMIT = 2**20  # its JSON, which grows when it is read; sources travel in it
 DTYPES = {
     name: getattr(torch, name)
@@ -30,11 +31,16 @@ DTYPES = {
     )
 }
 _HEAD = struct.Struct("!II")
+_BEGINS = {Request: vars(Request("")), Answer: vars(Answer())}
 _TRAINED = {kind.__name__: kind for kind in (ModelProbe, OptimizerProbe)}
 
 
 class WireError(Exception):
     """The other side closed, was too late, or sent something that is no frame."""
+
+
+class TooLargeError(WireError):
+    """A message has more bytes than it may."""
 
 
 def frame(message: dict[str, Any]) -> bytes:
@@ -43,7 +49,7 @@ def frame(message: dict[str, Any]) -> bytes:
     header = json.dumps(_pack(message, blobs)).encode()
     body = b"".join(blobs)
     if len(header) > HEADER_LIMIT or len(header) + len(body) > LIMIT:
-        raise WireError("the message is too large")
+        raise TooLargeError("the message is too large")
     return _HEAD.pack(len(header), len(body)) + header + body
 
 
@@ -60,26 +66,31 @@ def receive(sock: socket.socket, deadline: float | None = None) -> dict[str, Any
 class Reader:
     """Receives messages, some of which may have arrived together.
 
-    ahead: bytes to read at a time, where more than the message at hand has come.
+    ahead: bytes to read at a time, where more than the message at hand has come;
+    limit: bytes that a message may have.
     """
 
-    def __init__(self, sock: socket.socket, ahead: int = 1 << 16) -> None:
-        self._sock, self._ahead = sock, ahead
+    def __init__(
+        self, sock: socket.socket, ahead: int = 1 << 16, limit: int = LIMIT
+    ) -> None:
+        self._sock, self._ahead, self._limit = sock, ahead, limit
         self._held = bytearray()
 
     def receive(self, deadline: float | None = None) -> dict[str, Any]:
         """The next message; `deadline` is a `time.monotonic()` moment."""
         self._gather(_HEAD.size, deadline)
         header_size, body_size = _HEAD.unpack_from(self._held)
-        if header_size > HEADER_LIMIT or header_size + body_size > LIMIT:
-            raise WireError("the message is too large")
+        if header_size > HEADER_LIMIT or header_size + body_size > self._limit:
+            raise TooLargeError("the message is too large")
         middle = _HEAD.size + header_size
         end = middle + body_size
         self._gather(end, deadline)
         header, body = self._held[_HEAD.size : middle], self._held[middle:end]
         del self._held[:end]
         try:
-            message = _unpack(json.loads(header), memoryview(body))
+            blobs = _Blobs(body)
+            message = _unpack(json.loads(header), blobs)
+            blobs.end()
         except WireError:
             raise
         except Exception as error:  # whatever was sent, the receiver goes on
@@ -130,11 +141,29 @@ def _pack_tensor(value: Tensor, blobs: list[bytes]) -> Any:
     if not meta:
         flat = value.detach().cpu().contiguous().reshape(-1)
         blobs.append(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
-    at = sum(map(len, blobs[:-1])) if not meta else 0
-    return {"!": "tensor", "d": name, "s": list(value.shape), "m": meta, "at": at}
+    return {"!": "tensor", "d": name, "s": list(value.shape), "m": meta}
 
 
-def _unpack(value: Any, body: memoryview) -> Any:
+class _Blobs:
+    """The bytes of a message's tensors, one after the other: each byte is one's own."""
+
+    def __init__(self, body: bytearray) -> None:
+        self._body, self._at = memoryview(body), 0
+
+    def next(self, size: int) -> memoryview:
+        """So many bytes."""
+        start, self._at = self._at, self._at + size
+        if self._at > len(self._body):
+            raise WireError("a tensor is cut short")
+        return self._body[start : self._at]
+
+    def end(self) -> None:
+        """Expect that there are no more."""
+        if self._at != len(self._body):
+            raise WireError("there are bytes of no tensor")
+
+
+def _unpack(value: Any, body: _Blobs) -> Any:
     if isinstance(value, list):
         return [_unpack(v, body) for v in value]
     if not isinstance(value, dict):
@@ -155,7 +184,7 @@ def _unpack(value: Any, body: memoryview) -> Any:
     raise WireError("not a message")
 
 
-def _unpack_tensor(value: dict[str, Any], body: memoryview) -> Tensor:
+def _unpack_tensor(value: dict[str, Any], body: _Blobs) -> Tensor:
     dtype = DTYPES[value["d"]]
     shape = [int(n) for n in value["s"]]
     count = math.prod(shape)
@@ -163,12 +192,10 @@ def _unpack_tensor(value: dict[str, Any], body: memoryview) -> Tensor:
         raise WireError("a tensor of impossible size")
     if value["m"]:
         return torch.empty(shape, dtype=dtype, device="meta")
-    at, size = int(value["at"]), count * dtype.itemsize
-    if at < 0 or at + size > len(body):
-        raise WireError("a tensor is cut short")
     if not count:
         return torch.empty(shape, dtype=dtype)
-    return torch.frombuffer(body[at : at + size], dtype=dtype).reshape(shape).clone()
+    part = body.next(count * dtype.itemsize)
+    return torch.frombuffer(part, dtype=dtype).reshape(shape).clone()  # and so aligned
 
 
 def request_message(request: Request) -> dict[str, Any]:
@@ -187,13 +214,17 @@ def answer_message(answer: Answer) -> dict[str, Any]:
 
 
 def _told(record: Request | Answer) -> dict[str, Any]:
-    """What there is to tell: of most fields nothing, so that they are left out."""
-    return {name: v for name, v in vars(record).items() if not _is_nothing(v)}
+    """What there is to tell: most fields are as they begin, and left out."""
+    begins = _BEGINS[type(record)]
+    return {k: v for k, v in vars(record).items() if not _is_still(v, begins[k])}
 
 
-def _is_nothing(value: Any) -> bool:
-    empty = isinstance(value, tuple | list | dict | str) and not value
-    return empty or value is None or value is False
+def _is_still(value: Any, begins: Any) -> bool:
+    return value is begins or (type(value) is type(begins) and _is_empty(value))
+
+
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, tuple | list | dict | str) and not value
 
 
 def error_message(error: SubjectError) -> dict[str, Any]:

@@ -153,10 +153,22 @@ def _announce(control: socket.socket, pid: int, why: int) -> None:
 def _session(sock: socket.socket, kind: str, busy: int) -> None:
     """Load a submission, then serve laws here, or fork for each, one at a time.
 
-    busy: closed before anything of the submission runs, for the keeper to watch.
+    What the lesson builds on is made ready before the submission comes. busy: closed
+    before anything of the submission runs, for the keeper to watch.
     """
-    message = wire.receive(sock)
-    os.close(busy)
+    with suppress(wire.WireError, OSError):  # nobody needs it
+        _make_ready(wire.receive(sock)["earlier"])
+        message = wire.receive(sock)
+        os.close(busy)
+        _load_and_serve(sock, kind, message)
+
+
+def _make_ready(earlier: dict[str, str]) -> None:
+    work.saving(False)
+    _install_earlier(earlier)
+
+
+def _load_and_serve(sock: socket.socket, kind: str, message: dict[str, Any]) -> None:
     try:
         engine = Engine(load(message, lambda i: wire.send(sock, {"at": i})))
         wire.send(sock, {"loaded": sorted(engine.objects)})
@@ -206,8 +218,6 @@ def load(message: dict[str, Any], at: Callable[[int], None]) -> dict[str, Any]:
     at: told the number of each piece before it runs. A piece that raises does not stop
     the next one; an exercise that is missing then raises that error where it is used.
     """
-    work.saving(False)
-    _install_earlier(message["earlier"])
     module = types.ModuleType("answer")
     module.__dict__.update(_customary(), __file__=message["name"])
     sys.modules["answer"] = module
