@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Generator
 
-from vae_edu import cli, data, models, reproduce, runs
+from vae_edu import cli, data, evaluate, models, reproduce, runs
 from vae_edu.reproduce import Plan
 
 PUBLISHED = {
@@ -222,3 +223,19 @@ def test_a_committed_run_is_whole_and_small(name):
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_committed_runs_numbers_come_from_its_weights(name):
     assert runs.verify(COMMITTED / name, spot=60, spot_seed=1).n == 60
+
+
+@pytest.mark.skipif(data.load().name != "mnist", reason="MNIST is not here")
+@pytest.mark.parametrize("name", FOLDERS)
+def test_the_fast_nll_is_the_naive_loops_on_trained_weights(name):
+    """Image by image and sample by sample in float64, within 1e-4 nats."""
+    model = runs.restore(runs.read(COMMITTED / name))
+    x = evaluate.binarized_test_set(data.load("mnist").test[:8]).float()
+    eps = torch.randn(500, 8, model.latent_dim, generator=Generator().manual_seed(0))
+    with torch.no_grad():
+        fast = evaluate._prepared(model, x)(eps).double()
+        model.double()
+        naive = torch.stack(
+            [evaluate.readable_log_weights(model, x.double(), e.double()) for e in eps]
+        )
+    assert float((fast.logsumexp(0) - naive.logsumexp(0)).abs().max()) < 1e-4

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+import types
 from dataclasses import replace
 from pathlib import Path
 
@@ -675,6 +677,31 @@ def test_a_model_without_parameters_is_refused():
 
     with pytest.raises(train.TrainError, match="no parameters"):
         train.train(Fixed(), images(), CPU, say=quiet)
+
+
+def test_the_rows_are_sent_to_tensorboard(monkeypatch, tmp_path: Path):
+    sent = []
+
+    class SummaryWriter:
+        def __init__(self, log_dir: str) -> None:
+            assert log_dir == str(tmp_path)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *raised: object) -> None:
+            sent.append("closed")
+
+        def add_scalar(self, name: str, value: float, step: int) -> None:
+            sent.append((name, value, step))
+
+    board = types.ModuleType("torch.utils.tensorboard")
+    board.SummaryWriter = SummaryWriter  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", board)
+    rows, _ = run(log_dir=tmp_path)
+    names = ("loss", "reconstruction", "kl", "learning_rate")
+    expected = [(n, getattr(row, n), row.epoch) for row in rows for n in names]
+    assert sent == [*expected, "closed"]
 
 
 def test_tensorboard_is_optional(tmp_path: Path):
