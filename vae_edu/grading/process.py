@@ -94,11 +94,16 @@ class Zygote:
             if fork.has_ended():  # while it waited
                 fork.kill()
                 fork = self._made(topic)
+        except BaseException:
+            self.close()  # what it may still say would be taken for another answer
+            raise
+        try:
             if self.sandbox == sandbox.BUBBLEWRAP:
                 self._next = topic, self._asked_for(topic)
             return fork
         except BaseException:
-            self.close()  # what it may still say would be taken for another answer
+            fork.kill()
+            self.close()
             raise
 
     def _made(self, topic: str) -> Fork:

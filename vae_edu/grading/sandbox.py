@@ -6,7 +6,7 @@ enter one. What does not: torch, laws, scores. Both sides of the wall import thi
 holds no secret.
 
     judge ── bwrap ── zygote ─┬─ keeper ── session (process 1 of its own namespaces)
-                              │              └─ one process a law
+                              │              └─ one process a law, or itself
                               └─ keeper of the next session ...
 
 bubblewrap gives the zygote a read-only, allow-listed file system without network. A
