@@ -89,21 +89,19 @@ class Zygote:
     def _fork(self, topic: str) -> Fork:
         if self.process.poll() is not None:  # with it, the session that waits
             raise OSError("the zygote has ended")
+        fork = None
         try:
             fork = self._made(topic)
             if fork.has_ended():  # while it waited
                 fork.kill()
                 fork = self._made(topic)
-        except BaseException:
-            self.close()  # what it may still say would be taken for another answer
-            raise
-        try:
             if self.sandbox == sandbox.BUBBLEWRAP:
                 self._next = topic, self._asked_for(topic)
             return fork
         except BaseException:
-            fork.kill()
-            self.close()
+            if fork is not None:
+                fork.kill()
+            self.close()  # what it may still say would be taken for another answer
             raise
 
     def _made(self, topic: str) -> Fork:
@@ -179,7 +177,7 @@ class Fork:
             elif self.pid > 0:
                 os.kill(self.pid, signal.SIGKILL)
         for descriptor in (self.handle, self.why):
-            if self.handle >= 0 and descriptor >= 0:
+            if self.handle >= 0 and descriptor >= 0:  # a law's `why` is its session's
                 os.close(descriptor)
         self.pid, self.handle, self.why = 0, -1, -1
 
@@ -295,7 +293,7 @@ class Sessions:
             hand_over(fork, wire.frame(message))
         except wire.WireError as error:
             raise SubjectError("TooLarge", f"{error}") from None
-        reader = wire.Reader(fork.sock, ahead=0)
+        reader = wire.Reader(fork.sock, ahead=0, limit=wire.REPLY_LIMIT)
         at, reply = None, {"at": None}
         while "at" in reply:
             at = reply["at"] if isinstance(reply["at"], int) else at

@@ -179,9 +179,9 @@ def _load_and_serve(sock: socket.socket, kind: str, message: dict[str, Any]) -> 
     law = 0
     while True:
         data, descriptors, _, _ = socket.recv_fds(sock, 1, 1)
-        if data and not descriptors:
-            _serve(sock, engine)
         if not descriptors:
+            if data:
+                _serve(sock, engine)
             return
         own = socket.socket(fileno=descriptors[0])
         _end(law, kind)
