@@ -7,6 +7,7 @@ import platform
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,42 @@ def test_descendants_are_found_and_their_memory_counted():
     assert child.pid in sandbox.descendants(os.getpid())
     assert 2**26 < sandbox.held(child.pid) < 2**28
     child.communicate(b"\n")
+
+
+@linux
+def test_processes_that_come_and_go_do_not_stop_the_search():
+    code = """
+import os
+while True:
+    if os.fork() == 0:
+        os.fork()
+        os._exit(0)
+    os.wait()
+"""
+    busy = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(2)]
+    try:
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            assert {p.pid for p in busy} <= {*sandbox.descendants(os.getpid())}
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+@linux
+def test_a_keeper_that_fails_takes_its_session_along():
+    code = """
+import os, signal, time
+from vae_edu.grading import sandbox
+session = os.fork()
+if session == 0:
+    time.sleep(60)
+sandbox.held = lambda pid: 1 // 0 if pid == session else 0
+try:
+    sandbox.keep(session, sandbox.LIMITS, os.open("/dev/null", os.O_WRONLY))
+except ZeroDivisionError:
+    print(sandbox.descendants(os.getpid()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["[]"], done.stderr

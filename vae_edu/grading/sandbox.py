@@ -30,7 +30,7 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -691,14 +691,16 @@ def keep(session: int, limits: Limits, words: int) -> None:
     is ended too: by its pid namespace or, without one, here.
     """
     zygote, shared = os.getppid(), held(os.getpid())  # what every fork has from it
-    while not _has_ended(session, 0.1):
-        family = descendants(os.getpid())
-        much = _too_much(family, shared, limits)
-        if much or os.getppid() != zygote:
-            with suppress(OSError):  # nobody listens any more
-                os.write(words, much.encode())
-            os.kill(session, signal.SIGKILL)
-    _bury()
+    try:
+        while not _has_ended(session, 0.1):
+            family = descendants(os.getpid())
+            much = _too_much(family, shared, limits)
+            if much or os.getppid() != zygote:
+                with suppress(OSError):  # nobody listens any more
+                    os.write(words, much.encode())
+                os.kill(session, signal.SIGKILL)
+    finally:
+        _bury()  # the session, too, where watching it failed
 
 
 def _too_much(family: list[int], shared: int, limits: Limits) -> str:
@@ -726,12 +728,20 @@ def descendants(pid: int) -> list[int]:
     found: list[int] = []
     waiting = [pid]
     while waiting:
-        for tasks in Path(f"/proc/{waiting.pop()}/task").glob("*/children"):
-            with suppress(OSError):
-                children = [int(word) for word in tasks.read_text().split()]
-                waiting += children
-                found += children
+        for children in _children_by_task(waiting.pop()):
+            waiting += children
+            found += children
     return found
+
+
+def _children_by_task(pid: int) -> Iterator[list[int]]:
+    """Processes that each thread of `pid` started; any may have ended meanwhile."""
+    tasks = Path(f"/proc/{pid}/task")
+    with suppress(OSError):
+        for task in os.listdir(tasks):
+            with suppress(OSError):
+                words = (tasks / task / "children").read_text().split()
+                yield [int(word) for word in words]
 
 
 def held(pid: int) -> int:
