@@ -113,8 +113,8 @@ def test_a_hang_costs_its_time_and_no_more(attack, name):
     began = time.monotonic()
     result = attack(f"def gaussian_kl(mu, log_var):\n    {lines}\n", seconds=0.7)
     assert result.score == 0
-    assert result.failures[0]["kind"] == "time"
-    assert time.monotonic() - began < 30
+    assert "in time" in result.failures[0]["message"]
+    assert time.monotonic() - began < 120
 
 
 def test_a_hang_at_load_ends(attack):
@@ -205,7 +205,7 @@ def settled(zygote):
     # its own init, the zygote, the keeper of the next session, and that
     few = 4 if zygote.sandbox == "bubblewrap" else 0
 
-    def wait(seconds=10.0):
+    def wait(seconds=60.0):
         until = time.monotonic() + seconds
         while sum(map(_alive, descendants(zygote.process.pid))) > few:
             if time.monotonic() > until:
@@ -230,7 +230,7 @@ def test_a_killed_judge_leaves_no_process(tmp_path):
     family = descendants(process.pid)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while any(_alive(pid) for pid in family) and time.monotonic() < until:
         time.sleep(0.05)
     assert len(family) >= 3

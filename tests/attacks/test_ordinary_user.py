@@ -21,9 +21,10 @@ def as_nobody() -> list[str]:
 
     What Python needs stays readable, also where it lies in a folder that is root's.
     """
-    covered = {q for p in NEEDED for q in p.parents if is_closed(q)} - {Path("/tmp")}
+    temporary = Path("/tmp")
+    covered = {q for p in NEEDED for q in p.parents if is_closed(q)} | {temporary}
     command = ["bwrap", "--dev-bind", "/", "/", "--perms", "1777", "--tmpfs", "/tmp"]
-    for folder in sorted(covered):
+    for folder in sorted(covered - {temporary}):
         command += ["--perms", "0755", "--tmpfs", str(folder)]
     for path in sorted({*NEEDED}):  # one that lies in another comes after it
         for folder in reversed(path.parents):

@@ -161,7 +161,9 @@ def put(folder, book):
 def browser(chromium):
     with sync_playwright() as driver:
         opened = driver.chromium.launch(
-            executable_path=chromium, args=["--no-sandbox", "--disable-gpu"]
+            executable_path=chromium,
+            args=["--no-sandbox", "--disable-gpu"],
+            timeout=120_000,
         )
         yield opened
         opened.close()

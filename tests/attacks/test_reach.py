@@ -39,7 +39,9 @@ def processes():
 
 @attempt
 def other_answers():
-    found = [p for p in glob.glob("/tmp/**", recursive=True) if p.endswith(".py")]
+    found = glob.glob("@watched/../**", recursive=True)  # all of /tmp may be long
+    found = [p for p in found if p.endswith(".py")]
+    found += glob.glob("/tmp/*.py") + glob.glob("/tmp/*/*.py")
     own = [f for f in __import__("sys").path if f]  # a checkout may lie below /tmp
     return [p for p in found if not p.startswith(tuple(own))]
 
@@ -258,7 +260,7 @@ def test_the_reports_see_what_is_open(watched, tmp_path):
     zygote = process.Zygote("none")
     try:
         said = {
-            name: reached(judged(zygote, tmp_path, filled(name, watched), 20.0))[0]
+            name: reached(judged(zygote, tmp_path, filled(name, watched), 120.0))[0]
             for name in ("read", "import", "network")
         }
     finally:

@@ -37,7 +37,7 @@ TOPIC, NAME = "kl_divergence", "gaussian_kl"
 WRONG = "return 0.5 * (mu**2 + (0.5 * log_var).exp() - 1 - log_var).sum(-1)"
 RIGHT = "return 0.5 * (mu**2 + log_var.exp() - 1 - log_var).sum(-1)"
 TOKEN = "a-test"
-SECONDS = 40  # for any one thing to happen; a busy machine starts a kernel in ten
+SECONDS = 120  # for any one thing to happen; a busy machine takes long for each
 expect.set_options(timeout=1000 * SECONDS)
 
 QUIET = {  # no questions at a first start; all cells in the page, in sight or not
@@ -152,7 +152,9 @@ def stop(server: subprocess.Popen[bytes]) -> None:
 @pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Browser]:
     with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=chromium, args=CHROMIUM_FLAGS)
+        opened = driver.chromium.launch(
+            executable_path=chromium, args=CHROMIUM_FLAGS, timeout=1000 * SECONDS
+        )
         yield opened
         opened.close()
 
@@ -174,7 +176,13 @@ class Notebook:
         self.page.get_by_role("menuitem", name=entry).first.click()
 
     def idle(self) -> None:
-        """Wait until the kernel has nothing to do."""
+        """Wait until there is a kernel, and it has nothing to do.
+
+        The bar below tells the one; the notebook's own sign, idle from the start, the
+        other.
+        """
+        bar = self.page.get_by_role("button", name="Python 3 (ipykernel) | Idle")
+        expect(bar).to_be_visible()
         indicator = self.page.locator(".jp-Notebook-ExecutionIndicator").first
         expect(indicator).to_have_attribute("data-status", "idle")
 

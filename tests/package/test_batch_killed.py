@@ -66,12 +66,12 @@ def course(tmp_path, judge, monkeypatch):
 
 @pytest.fixture
 def left():
-    """Processes below this test that were not there before it, zombies reaped."""
+    """What runs below this test that did not before it, zombies reaped."""
     control = ctypes.CDLL(None).prctl
     control(SET_SUBREAPER, 1, 0, 0, 0)
     before = {*descendants(os.getpid())}
 
-    def now(seconds=15.0):
+    def now(seconds=60.0):
         until = time.monotonic() + seconds
         while True:
             found = {*descendants(os.getpid())} - before
@@ -80,11 +80,27 @@ def left():
                     os.waitpid(pid, os.WNOHANG)
             found &= {*descendants(os.getpid())}
             if not found or time.monotonic() > until:
-                return [Path(f"/proc/{pid}/cmdline").read_text() for pid in found]
+                return [*map(words_of, found)]
             time.sleep(0.05)
 
     yield now
     control(SET_SUBREAPER, 0, 0, 0, 0)
+
+
+def words_of(pid):
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    return f"{pid}, gone meanwhile"
+
+
+@pytest.fixture
+def lasting(course):
+    """The course, so that its run is still at work when the test has seen a grade."""
+    for number in (COUNT - 2, COUNT - 1):
+        folder = course / "submitted" / f"student {number}" / LESSON
+        path = folder / f"{LESSON}.ipynb"
+        path.write_text(path.read_text().replace("sleep(0.3)", "sleep(5)"))
+    return course
 
 
 def start(course, jobs=2, **more):
@@ -137,31 +153,42 @@ def test_killed_and_started_again(course, left, jobs):
     assert [*course.rglob(".*.tmp"), *(course / "tmp").iterdir()] == []
 
 
-def test_a_worker_that_is_killed_is_replaced(course, left):
-    run = start(course)
-    until_grades(course, 1, run)
+def test_a_worker_that_is_killed_is_replaced(lasting, left):
+    run = start(lasting)
+    until_grades(lasting, 1, run)
     os.kill(next(p for p in descendants(run.pid) if is_worker(p)), signal.SIGKILL)
     said, _ = run.communicate(timeout=240)
     assert run.returncode == 0, said
     assert f"{COUNT} graded" in said
-    assert len(kept(course)) == COUNT
+    assert len(kept(lasting)) == COUNT
     assert left() == []
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_control_c_stops_in_a_line_and_the_same_command_goes_on(course, left, jobs):
-    run = start(course, jobs, start_new_session=True)
-    until_grades(course, 1, run)
+def test_control_c_stops_in_a_line_and_the_same_command_goes_on(lasting, left, jobs):
+    run = start(lasting, jobs, start_new_session=True)
+    until_grades(lasting, 1, run)
     os.killpg(run.pid, signal.SIGINT)
     said, _ = run.communicate(timeout=240)
     assert run.returncode == 130
     assert said.splitlines()[-1].startswith("Stopped. Grades are kept")
     assert "Traceback" not in said
-    assert 0 < len(kept(course)) < COUNT
+    assert 0 < len(kept(lasting)) < COUNT
+    assert left() == []
+
+
+@pytest.mark.parametrize("after", [0.2, 0.6])  # seconds
+def test_control_c_while_workers_start_says_nothing_more(course, left, after):
+    run = start(course, 3, start_new_session=True)
+    while run.poll() is None and not any(map(is_worker, descendants(run.pid))):
+        time.sleep(0.01)
+    time.sleep(after)
+    os.killpg(run.pid, signal.SIGINT)
+    said, _ = run.communicate(timeout=240)
+    assert run.returncode == 130
+    assert "Traceback" not in said
     assert left() == []
 
 
 def is_worker(pid):
-    with suppress(OSError):
-        return "spawn_main" in Path(f"/proc/{pid}/cmdline").read_text()
-    return False
+    return "spawn_main" in words_of(pid)

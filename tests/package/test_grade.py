@@ -38,7 +38,7 @@ def solved(root):
 def graded(tmp_path):
     """Grade a notebook or a text that stands in a file."""
 
-    def grade(content, name="answer.ipynb", lesson=TOPIC, seconds=5.0):
+    def grade(content, name="answer.ipynb", lesson=TOPIC, seconds=30.0):
         path = tmp_path / name
         text = content if isinstance(content, str) else json.dumps(content)
         path.write_text(text, encoding="utf-8")

@@ -29,7 +29,7 @@ def zygote():
     warm.close()
 
 
-def judged(zygote, tmp_path, source, exercise=None, name="answer.py", seconds=3.0):
+def judged(zygote, tmp_path, source, exercise=None, name="answer.py", seconds=20.0):
     path = tmp_path / name
     path.write_text(source, encoding="utf-8")
     return judge.judge_file(zygote, path, exercise, "test", seconds)

@@ -35,6 +35,10 @@ from vae_edu.grading.config import configure
 c = get_config()
 configure(c)
 """
+PATIENT = """
+c = get_config()
+c.Execute.timeout = c.Execute.iopub_timeout = 600  # a busy machine
+"""
 BY_HEART = """
 KNOWN = {known}
 
@@ -261,7 +265,7 @@ def test_a_course_without_a_sandbox_gives_no_grade(course, tmp_path):
 
 def test_plain_nbgrader_grades_the_released_lesson_too(tmp_path, root):
     solution = root / "solutions" / LESSON / f"{LESSON}.ipynb"
-    plain = Course(tmp_path, solution, "c = get_config()\n")
+    plain = Course(tmp_path, solution, PATIENT)
     released = tmp_path / "release" / LESSON / f"{LESSON}.ipynb"
     assert "check_hidden" not in released.read_text(encoding="utf-8")
     book = answering(nbformat.read(released, 4), by_heart())

@@ -127,6 +127,9 @@ def run(book: NotebookNode, *, before: str, allow_errors: bool = False) -> None:
         client = NotebookClient(
             book,
             timeout=CELL_SECONDS,
+            startup_timeout=CELL_SECONDS,
+            iopub_timeout=CELL_SECONDS,  # else what comes late would be left out
+            raise_on_iopub_timeout=True,
             kernel_name="python3",
             allow_errors=allow_errors,
             record_timing=False,

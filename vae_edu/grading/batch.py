@@ -259,11 +259,37 @@ def _begin_worker() -> None:
     """A worker ends with the run, even where that is killed."""
     os.environ["OMP_NUM_THREADS"] = "1"
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the run's to handle
+    _hear_interrupts(True)
     if sys.platform.startswith("linux"):
         sandbox.die_with_parent()
     run = multiprocessing.parent_process()
     if run is not None and not run.is_alive():  # it was killed while this one started
         os._exit(1)
+
+
+def _hear_interrupts(yes: bool) -> None:
+    if hasattr(signal, "pthread_sigmask"):
+        how = signal.SIG_UNBLOCK if yes else signal.SIG_BLOCK
+        signal.pthread_sigmask(how, {signal.SIGINT})
+
+
+class _Workers(ProcessPoolExecutor):
+    """Processes that do not hear a Ctrl-C, which is the run's, while they start either.
+
+    They inherit that from this process, which hears it a moment later.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        super().__init__(jobs, context, _begin_worker)
+
+    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
+        """As its base, which starts the processes here."""
+        _hear_interrupts(False)
+        try:
+            return super().submit(*args, **kwargs)
+        finally:
+            _hear_interrupts(True)
 
 
 def engine(jobs: int, scheduler: str | None) -> Callable[[], Any]:
@@ -272,8 +298,7 @@ def engine(jobs: int, scheduler: str | None) -> Callable[[], Any]:
         return lambda: _dask(scheduler)
     if jobs == 1:
         return lambda: nullcontext(Here())
-    context = multiprocessing.get_context("spawn")
-    return lambda: ProcessPoolExecutor(jobs, context, _begin_worker)
+    return lambda: _Workers(jobs)
 
 
 def _dask(scheduler: str) -> Any:
@@ -290,7 +315,7 @@ def _client(scheduler: str) -> Any:
             "cluster's environment."
         ) from None
     try:
-        return Client(scheduler, timeout=20)
+        return Client(scheduler, timeout=60)
     except (OSError, ValueError) as error:
         raise CourseError(
             f"No Dask scheduler answers at {scheduler}: {error}"

@@ -268,6 +268,7 @@ class Sessions:
             raise self._forked.death() from None
 
     def _loaded(self) -> Fork:
+        again = True  # once, where it was lost before its first piece: not its doing
         while True:
             fork = self._zygote.fork(self._topic)
             try:
@@ -275,14 +276,20 @@ class Sessions:
                 return fork
             except _Lost as lost:
                 fork.kill()
-                self._leave_out(lost)
+                if lost.piece is None and again:
+                    again = False
+                else:
+                    self._leave_out(lost)
             except BaseException:
                 fork.kill()
                 raise
 
     def _load(self, fork: Fork) -> None:
-        """Have a submission loaded; the process says which piece it is at."""
-        deadline = time.monotonic() + 2 * self._seconds
+        """Have a submission loaded; the process says which piece it is at.
+
+        Its time begins with its first piece: until then only the zygote's code runs.
+        """
+        deadline = time.monotonic() + START_SECONDS
         message = {
             "name": self._submission.path.name,
             "pieces": self._submission.pieces,
@@ -293,6 +300,8 @@ class Sessions:
             hand_over(fork, wire.frame(message))
         except wire.WireError as error:
             raise SubjectError("TooLarge", f"{error}") from None
+        except SubjectError as error:
+            raise _Lost(None, error) from None
         reader = wire.Reader(fork.sock, ahead=0, limit=wire.REPLY_LIMIT)
         at, reply = None, {"at": None}
         while "at" in reply:
@@ -301,6 +310,8 @@ class Sessions:
                 reply = reply_of(fork, reader, deadline)
             except SubjectError as error:
                 raise _Lost(at, error) from None
+            if at is None:
+                deadline = time.monotonic() + 2 * self._seconds
         if "failed" in reply:
             raise SubjectError("LoadError", str(reply["failed"]))
 

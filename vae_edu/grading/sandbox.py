@@ -657,7 +657,9 @@ def _bounds(kind: str, limits: Limits) -> dict[str, int]:
         page = os.sysconf("SC_PAGE_SIZE")
         bounds["AS"] = pages[0] * page + limits.memory
         bounds["DATA"] = pages[5] * page + limits.memory
-        bounds["NPROC"] = limits.processes + (_tasks_of_user() if shared else 0)
+        others = _tasks_of_user() if shared else 0  # and other sessions may begin
+        others += limits.processes * (os.cpu_count() or 1) if shared else 0
+        bounds["NPROC"] = limits.processes + others
     return bounds
 
 
@@ -761,6 +763,8 @@ def _bury() -> None:
             with suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         try:
-            os.waitpid(-1, 0)
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
         except ChildProcessError:
             return
+        time.sleep(0.01)  # then look again: one that was born meanwhile was not listed
