@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -201,13 +202,13 @@ import torch, vae_edu
 for number, path in enumerate([
     "@watched/new", "@watched/gradebook.db", "@watched/../answer.py", "/evil",
     "/dev/evil",
-    ROOT + "/evil", os.path.dirname(vae_edu.__file__) + "/evil.py",
+    os.path.dirname(vae_edu.__file__) + "/evil.py",
     os.path.dirname(torch.__file__) + "/evil.py", "/proc/self/oom_score_adj",
     "/root/evil",
     "/var/tmp/evil", "/usr/lib/evil", "/home/evil", "/etc/evil",
     os.path.dirname(vae_edu.__file__) + "/work.py",
     "/sys/devices/system/cpu/cpu1/online",
-]):
+] + [ROOT + "/evil"] * (not ROOT.startswith("/tmp/"))):  # /tmp is the session's own
     def way(path=path):
         with open(path, "a") as file:
             file.write("x")
@@ -253,6 +254,7 @@ def test_nothing_is_reached(attack, watched, name):
     found, refused = reached(attack(filled(name, watched)))
     assert found == "[]"
     assert refused >= 5
+    assert not Path(ROOT, "evil").exists()
 
 
 def test_the_reports_see_what_is_open(watched, tmp_path):
