@@ -55,6 +55,71 @@ def test_a_wrong_one_fails_and_is_named(zygote, tmp_path):
     assert "values" in [f["law"] for f in result.failures]
 
 
+HONEST_ODDITIES = {
+    "a slice of one element": RIGHT.replace(".sum(-1)", ".cumsum(-1)[..., -1]"),
+    "compiled": RIGHT.replace("def gauss", "@torch.compile\ndef gauss"),
+}
+
+
+@pytest.mark.parametrize("name", HONEST_ODDITIES)
+def test_what_is_right_in_an_odd_way_is_right(zygote, tmp_path, name):
+    result = only(judged(zygote, tmp_path, HONEST_ODDITIES[name]))
+    assert (result.passed, result.score) == (True, 3.0), result
+
+
+THREADED = """
+import math, torch
+{head}
+def expected_log_q(log_var):
+    return -0.5 * (math.log(2 * math.pi) + 1 + log_var).sum(-1).double()
+def gaussian_kl(mu, log_var):
+    return {call}
+"""
+POOLS = {
+    "a pool": (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "pool = ThreadPoolExecutor(2)\npool.submit(lambda: 1).result()",
+        "pool.submit(lambda: {}).result()",
+    ),
+    "torch's own": (
+        "torch.set_num_threads(2)\ntorch.randn(10**6).exp().sum()",
+        "{} + 0 * torch.randn(10**6).exp().sum().to(mu)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_threads_of_a_submission_are_there_after_a_wrong_exercise(
+    zygote, tmp_path, name
+):
+    head, call = POOLS[name]
+    call = call.format("0.5 * (mu**2 + log_var.exp() - 1 - log_var).sum(-1)")
+    source = THREADED.format(head=head, call=call)
+    found = {r.exercise: r for r in judged(zygote, tmp_path, source, seconds=10.0)}
+    assert not found["expected_log_q"].passed
+    assert (found["gaussian_kl"].passed, found["gaussian_kl"].score) == (True, 3.0)
+
+
+def test_a_reaper_of_its_own_costs_nothing_more(zygote, tmp_path):
+    source = "import signal\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+    source += RIGHT.replace("mu**2", "mu.detach()**2")
+    plain = only(judged(zygote, tmp_path, RIGHT.replace("mu**2", "mu.detach()**2")))
+    assert only(judged(zygote, tmp_path, source)).score == plain.score > 0
+
+
+def test_words_that_no_terminal_shows_do_not_stop_the_others(tmp_path, capsys):
+    strange = tmp_path / "a.py"
+    strange.write_text(
+        'def gaussian_kl(mu, log_var):\n    raise ValueError("\\ud800")\n'
+    )
+    (tmp_path / "b.py").write_text(RIGHT)
+    assert main(["judge", str(tmp_path), "--exercise", "gaussian_kl"]) == 1
+    said = capsys.readouterr().out
+    assert said.encode()
+    assert "passed" in said
+    assert "ValueError: ?" in said
+
+
 def test_bad_form_earns_part_of_the_points(zygote, tmp_path):
     source = RIGHT.replace("mu**2", "mu.detach()**2")
     result = only(judged(zygote, tmp_path, source))

@@ -222,6 +222,16 @@ def test_a_session_that_dies_before_the_submission_runs_is_not_its_fault(
     assert len(forks) == 2
 
 
+def test_sessions_are_waited_for_where_others_must_not_meet_them(zygote):
+    large = submission("kept = bytearray(b'1') * 2**29\n" + HONEST)
+    sessions = Sessions(zygote, large, TOPIC, 20.0)
+    sessions.begin()
+    with sessions.process() as own:
+        first = pid_of(own)
+    sessions.close(SECONDS)
+    assert not is_alive(first)
+
+
 def test_a_piece_that_hangs_is_waited_for_once(zygote, monkeypatch):
     """Though a wrong answer takes further processes, loaded anew."""
     lost = []

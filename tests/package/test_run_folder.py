@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,19 @@ def test_no_folder_a_link_and_a_huge_one_get_a_reason(good, tmp_path, monkeypatc
     assert "is a link" in run_folder.grade_run(tmp_path / "link", "s").problem
     monkeypatch.setattr(run_folder, "LARGEST", 10)
     assert "more than" in run_folder.grade_run(good, "s").problem
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="bounds of Linux")
+@pytest.mark.parametrize(
+    ("bound", "most", "words"),
+    [("MEMORY", 2**20, "GiB of memory"), ("SECONDS", 1, "minutes of a processor")],
+)
+def test_recomputing_is_bounded(good, monkeypatch, bound, most, words):
+    monkeypatch.setattr(run_folder, bound, most)
+    item = run_folder.grade_run(good, "s")
+    assert item.score == 0
+    assert "takes more than" in item.problem
+    assert words in item.problem
 
 
 def test_a_grade_is_found_again_only_for_the_same_folder(copied):

@@ -153,6 +153,64 @@ while True:
             process.wait()
 
 
+HIDING = {
+    "by a name that is no text": """
+ctypes.CDLL(None).prctl(15, b"\\xff\\xfe", 0, 0, 0)
+kept = bytearray(b"1") * 2**26
+say()
+time.sleep(60)
+""",
+    "by the end of its first thread": """
+def hold():
+    kept = bytearray(b"1") * 2**26
+    time.sleep(1)
+    say()
+    time.sleep(60)
+threading.Thread(target=hold).start()
+ctypes.CDLL(None).syscall(60 if platform.machine() == "x86_64" else 93, 0)
+""",
+}
+
+
+@linux
+@pytest.mark.parametrize("how", HIDING)
+def test_memory_that_hides_is_counted(how):
+    code = "import ctypes, os, platform, threading, time\n"
+    code += "def say(): os.write(1, b'.')\n" + HIDING[how]
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    try:
+        assert child.stdout.read(1) == b"."
+        assert 2**26 < sandbox.held(child.pid) < 2**28
+    finally:
+        child.kill()
+        child.communicate()
+
+
+@linux
+def test_memory_that_was_shared_and_is_written_to_counts():
+    """Then it is a fork's own, though the fork has no more than before."""
+    code = """
+import os, time
+from vae_edu.grading import sandbox
+kept = bytearray(b"1") * 2**27
+shared = sandbox.held(os.getpid())
+for written in (0, len(kept)):
+    source, sink = os.pipe()
+    if (pid := os.fork()) == 0:
+        kept[:written:4096] = b"2" * len(kept[:written:4096])
+        os.write(sink, b".")
+        time.sleep(60)
+    os.read(source, 1)
+    print(sandbox._own(pid, shared) >> 20)
+    os.kill(pid, 9)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    untouched, written = map(int, done.stdout.split())
+    assert untouched < 30
+    assert 120 < written < 160
+
+
 @linux
 def test_a_keeper_that_fails_takes_its_session_along():
     code = """

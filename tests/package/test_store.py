@@ -209,6 +209,13 @@ def test_the_seed_is_drawn_once_and_for_its_owner_alone(tmp_path):
     assert [*(tmp_path / "grades").glob(".*.tmp")] == []
 
 
+def test_an_empty_seed_is_refused(tmp_path):
+    (tmp_path / "grades").mkdir()
+    (tmp_path / "grades" / ".seed").touch()
+    with pytest.raises(CourseError, match="seed is empty"):
+        Store(tmp_path, TOPIC, "require")
+
+
 def test_runs_that_start_at_once_have_the_same_seed(tmp_path):
     (tmp_path / "grades").mkdir()
     barrier = threading.Barrier(8)

@@ -62,6 +62,30 @@ def test_strides_special_values_and_meta_cross():
     assert got["c"].shape == (2, 5)
 
 
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.rand(1, 3)[:, 0],  # of one element: contiguous, whatever its strides
+        torch.rand(1, 3).cumsum(-1)[..., -1],
+        torch.ones(()).expand(1),
+        torch.rand(4, 3)[:, 1],
+        torch.rand(2, 3).flip(0).requires_grad_(),
+    ],
+)
+def test_slices_cross(tensor):
+    got = through({"x": tensor})["x"]
+    assert got.shape == tensor.shape
+    assert torch.equal(got, tensor)
+
+
+def test_text_that_no_file_can_hold_is_mended():
+    got = through(
+        {"x": {"a\ud800": ["\ud800b", ("\udfff", "c")]}, "w": Wrong("\ud800")}
+    )
+    assert got == {"x": {"a?": ["?b", ("?", "c")]}, "w": Wrong("?")}
+    assert through({"x": "\U0001f600"})["x"] == "\U0001f600"
+
+
 def test_tuples_lists_and_probes_keep_their_kind():
     probe = Probe("sine", torch.tensor([1.0, 2.0]), True)
     got = through({"t": (1, [2.5, None], "x"), "p": probe, "w": Wrong("list")})

@@ -35,7 +35,14 @@ from vae_edu import catalogue
 from vae_edu.errors import CourseError
 from vae_edu.grading import run_folder, sandbox
 from vae_edu.grading.answers import Submission, read_lesson, unopened
-from vae_edu.grading.grade import LAW_SECONDS, Grade, grade, warm_zygote
+from vae_edu.grading.grade import (
+    LAW_SECONDS,
+    ExerciseGrade,
+    Finding,
+    Grade,
+    grade,
+    warm_zygote,
+)
 from vae_edu.grading.store import Store
 from vae_edu.grading.summary import Outcome, conclude
 
@@ -94,7 +101,7 @@ def _found(task: Task) -> Outcome | tuple[Submission, Store, str, Path | None]:
     folder = run_folder.beside(Path(task.path), task.topic)
     key = store.key(submission, run_folder.digest(folder))
     made = None if task.again else store.get(key)
-    if made is not None:
+    if made is not None and not (made.seconds < task.seconds and _late(made)):
         return _outcome(task, made, known=True)
     return submission, store, key, folder
 
@@ -119,8 +126,10 @@ def _note(made: Grade) -> str:
     words = [f"missing: {', '.join(missing)}"] if missing else []
     stopped = {e.problem for e in made.exercises if "own code" in e.problem}
     words += [*stopped]
-    late = [e.name for e in made.exercises if "in time" in e.problem and not stopped]
+    late = [] if stopped else _late(made)
     words += [f"out of time: {', '.join(late)}"] if late else []
+    died = [e.name for e in made.exercises if any(map(_is_death, _findings(e)))]
+    words += [f"its process died: {', '.join(died)}"] if died else []
     words += _undecided(made)
     words += [
         e.problem for e in made.exercises if e.name == run_folder.NAME and e.problem
@@ -129,12 +138,25 @@ def _note(made: Grade) -> str:
     return "; ".join([*words, *(["graded without a sandbox"] if unsafe else [])])
 
 
+def _late(made: Grade) -> list[str]:
+    """Exercises that more time might serve."""
+    return [e.name for e in made.exercises if "in time" in e.problem]
+
+
+def _findings(exercise: ExerciseGrade) -> tuple[Finding, ...]:
+    return (*exercise.public, *exercise.hidden)
+
+
+def _is_death(finding: Finding) -> bool:
+    return finding.kind == "died" or finding.message.startswith("Died: ")
+
+
 def _undecided(made: Grade) -> list[str]:
     """Laws that stumbled: over a strange answer, or by a fault of the judge's side."""
     found = [
         e.name
         for e in made.exercises
-        if any(f.kind == "undecided" for f in (*e.public, *e.hidden))
+        if any(f.kind == "undecided" for f in _findings(e))
     ]
     return [f"a law could not be decided: {', '.join(found)}"] if found else []
 

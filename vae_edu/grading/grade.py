@@ -63,13 +63,15 @@ class ExerciseGrade:
 class Grade:
     """The outcome for a submission; `problem` says why nothing could be graded.
 
-    sandbox: what confined the learner's code (see `sandbox.KINDS`).
+    sandbox: what confined the learner's code (see `sandbox.KINDS`). seconds: that each
+    law had.
     """
 
     lesson: str
     exercises: tuple[ExerciseGrade, ...]
     sandbox: str
     problem: str = ""
+    seconds: float = LAW_SECONDS
 
     @property
     def score(self) -> float:
@@ -142,7 +144,9 @@ def grade(
     lesson = catalogue.folder_of(topic)
     if submission.problem:
         exercises = [_ungraded(e, submission.problem) for e in _exercises(topic)]
-        return Grade(lesson, tuple(exercises), zygote.sandbox, submission.problem)
+        return Grade(
+            lesson, tuple(exercises), zygote.sandbox, submission.problem, seconds
+        )
     try:
         judged = judge_lesson(zygote, submission, topic, seed, seconds)
     except SubjectError as error:
@@ -155,7 +159,7 @@ def grade(
         else _ungraded(e, problem)
         for e in _exercises(topic)
     ]
-    return Grade(lesson, tuple(graded), zygote.sandbox)
+    return Grade(lesson, tuple(graded), zygote.sandbox, seconds=seconds)
 
 
 def _exercises(topic: str) -> Sequence[catalogue.Exercise]:
@@ -241,6 +245,7 @@ def _sentence(verdict: Verdict) -> str:
     how = {
         "error": " (your code raised an exception)",
         "time": " (out of time)",
+        "died": " (the process that ran your code ended)",
         "undecided": " (it could not be decided)",
     }
     return verdict.law.sentence + how.get(verdict.kind, "")

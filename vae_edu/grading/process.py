@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -26,6 +26,8 @@ from vae_edu.subject import SubjectError
 from vae_edu.work import reference_file
 
 START_SECONDS = 120.0  # patience with a zygote on a busy machine
+GONE_SECONDS = 5.0  # patience with the end of a killed session
+LOADING = 4.0  # times a law's seconds: to load one with threads again and again
 MOST_LEFT_OUT = 3  # pieces of a submission in which its process may die or hang
 
 
@@ -149,13 +151,15 @@ class Fork:
 
     Both come from the zygote. A session ends its laws' processes, and its own end ends
     them all: what it might say about their pids is not believed. why: a descriptor
-    from which to read why the session's keeper has ended it.
+    from which to read why the session's keeper has ended it. threaded: it says that it
+    has threads, which a fork of it would lack, and might wait for.
     """
 
     sock: socket.socket
     pid: int = 0
     handle: int = -1
     why: int = -1
+    threaded: bool = field(default=False, init=False)
 
     def has_ended(self) -> bool:
         """Whether it is known to have ended."""
@@ -220,6 +224,8 @@ class Sessions:
         self._left_out: dict[int, str] = {}
         self._first: Fork | None = None
         self._forked: Fork | None = None  # the session that the others are forks of
+        self._loading = 0.0  # seconds that it took
+        self._ending: list[int] = []  # descriptors of sessions that were killed
 
     def begin(self) -> None:
         """Load it for the first process; SubjectError where that fails."""
@@ -242,37 +248,62 @@ class Sessions:
         try:
             yield own
         finally:
-            own.kill()
+            self._kill(own)
 
-    def close(self) -> None:
-        """End what is left of them."""
+    def close(self, seconds: float = 0.0) -> None:
+        """End them, and wait so long for it.
+
+        One that is dying still has its files open, and locks on them can be seen.
+        """
         for session in (self._first, self._forked):
             if session is not None:
-                session.kill()
+                self._kill(session)
         self._first = self._forked = None
+        end = time.monotonic() + seconds
+        while self._ending:
+            handle = self._ending.pop()
+            select.select([handle], [], [], max(0.0, end - time.monotonic()))
+            os.close(handle)
+
+    def _kill(self, fork: Fork) -> None:
+        if fork.handle >= 0:
+            self._ending.append(os.dup(fork.handle))
+        fork.kill()
 
     def _of_its_own(self) -> Fork | None:
         session, self._first = self._first, None
-        if session is not None:
-            session.sock.settimeout(self._seconds)
+        return session and self._serving(session)
+
+    def _serving(self, session: Fork) -> Fork:
+        """A session that serves laws itself, and forks no more."""
+        session.sock.settimeout(self._seconds)
+        try:
             hand_over(session, b"s")
+        except BaseException:
+            self._kill(session)
+            raise
         return session
 
     def _fork(self) -> Fork:
         if self._forked is None:
             self._forked = self._loaded()
             self._forked.sock.settimeout(self._seconds)
+        if self._forked.threaded and self._loading < LOADING * self._seconds:
+            session, self._forked = self._forked, None
+            return self._serving(session)
         try:
             return _fork_law(self._forked, self._seconds)
         except (wire.WireError, OSError):
             raise self._forked.death() from None
 
     def _loaded(self) -> Fork:
+        began = time.monotonic()
         again = True  # once, where it was lost before its first piece: not its doing
         while True:
             fork = self._zygote.fork(self._topic)
             try:
                 self._load(fork)
+                self._loading += time.monotonic() - began
                 return fork
             except _Lost as lost:
                 fork.kill()
@@ -312,6 +343,7 @@ class Sessions:
                 raise _Lost(at, error) from None
             if at is None:
                 deadline = time.monotonic() + 2 * self._seconds
+        fork.threaded = bool(reply.get("threaded"))
         if "failed" in reply:
             raise SubjectError("LoadError", str(reply["failed"]))
 
@@ -326,7 +358,8 @@ def _fork_law(session: Fork, seconds: float) -> Fork:
     """Ask a session for a fork that serves one law."""
     own = _socket_through(session.sock, seconds)
     try:
-        wire.receive(session.sock, time.monotonic() + seconds)
+        reader = wire.Reader(session.sock, ahead=0, limit=wire.REPLY_LIMIT)
+        reader.receive(time.monotonic() + seconds)
         return Fork(own, why=session.why)
     except BaseException:
         own.close()

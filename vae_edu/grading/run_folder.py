@@ -1,17 +1,24 @@
 """The run folder that is handed in beside a notebook, as one more graded item.
 
 What belongs here: finding it, telling two apart, its grade. What does not: the rule
-(`handin`), and recomputing (`runs`), which executes no code of the folder's.
+(`handin`), and recomputing (`runs`), which executes no code of the folder's. How much
+there is to recompute is the learner's choice, though: a process of its own does it,
+with bounds.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+import subprocess
+import sys
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from vae_edu import handin
+from vae_edu.grading import sandbox
 from vae_edu.grading.grade import ExerciseGrade, Finding, Grade
 
 RUN = "run"  # the folder beside the notebook
@@ -19,6 +26,8 @@ NAME = "hand_in"
 CELL = f"run_{NAME}"
 LESSONS = frozenset({"full_mnist_run"})
 LARGEST = 250_000_000  # bytes of the whole folder
+MEMORY = 6 * 2**30  # bytes to recompute in, beyond what a process begins with
+SECONDS = 1200  # of processor time; our largest network takes a tenth of it
 
 
 def beside(notebook: Path, topic: str) -> Path | None:
@@ -49,11 +58,62 @@ def grade_run(folder: Path, seed: str) -> ExerciseGrade:
     """Judge a run folder; `seed`, the course's own, chooses the images recomputed."""
     if problem := _problem(folder):
         return _outcome(0, problem=problem)
-    marked = handin.mark(folder, spot_seed=zlib.crc32(seed.encode()))
-    if marked.problem:
-        return _outcome(0, problem=marked.problem)
-    unmet = tuple(Finding(c.words, "run") for c in marked.criteria if not c.met)
-    return _outcome(marked.points, public=unmet)
+    marked = _marked(folder, zlib.crc32(seed.encode()))
+    unmet = tuple(Finding(words, "run") for words in marked["unmet"])
+    return _outcome(marked["points"], public=unmet, problem=marked["problem"])
+
+
+def _marked(folder: Path, spot_seed: int) -> dict[str, Any]:
+    """What `mark_from_input` says of a folder, in a process of its own."""
+    code = f"import sys; sys.path[:] = {sys.path!r}; "
+    code += "from vae_edu.grading import run_folder; run_folder.mark_from_input()"
+    asked = {"folder": str(folder), "spot_seed": spot_seed, "bounds": [MEMORY, SECONDS]}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", code],
+            input=json.dumps(asked),
+            capture_output=True,
+            text=True,
+            timeout=6 * SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        return _refused("time")
+    if done.returncode < 0:  # the kernel's answer to a bound
+        return _refused("time")
+    if done.returncode:
+        raise RuntimeError(done.stderr[-400:])
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
+
+
+def _refused(what: str) -> dict[str, Any]:
+    most = {
+        "time": f"{SECONDS // 60} minutes of a processor",
+        "memory": f"{MEMORY / 2**30:g} GiB of memory",
+    }
+    words = (
+        f"computing its numbers again takes more than {most[what]}: evaluate it with "
+        "fewer samples (5,000 are asked for), or hand in a smaller network"
+    )
+    return {"points": 0, "unmet": [], "problem": words}
+
+
+def mark_from_input() -> None:
+    """Mark the run folder that standard input names; write the mark as JSON."""
+    asked = json.load(sys.stdin)
+    if sys.platform.startswith("linux"):
+        sandbox.die_with_parent()
+    sandbox.bound_itself(*asked["bounds"])
+    try:
+        marked = handin.mark(Path(asked["folder"]), spot_seed=asked["spot_seed"])
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "alloc" not in str(error):
+            raise
+        said = _refused("memory")
+    else:
+        unmet = [c.words for c in marked.criteria if not c.met]
+        said = {"points": marked.points, "unmet": unmet, "problem": marked.problem}
+    json.dump(said, sys.stdout)
 
 
 def _outcome(

@@ -141,10 +141,17 @@ def secret(course: Path) -> str:
         handle, aside = _aside(path)
         with os.fdopen(handle, "w") as file:
             file.write(secrets.token_hex(16))
+            file.flush()
+            os.fsync(file.fileno())
         with suppress(FileExistsError):
             os.link(aside, path)  # of two runs that start at once, one wins
         os.unlink(aside)
-    return path.read_text().strip()
+    if seed := path.read_text().strip():
+        return seed
+    raise CourseError(
+        f"{path} is empty: the inputs of the hidden laws would be known to all. Remove "
+        "it for a new one; what was graded with the old one is then graded again."
+    )
 
 
 @cache

@@ -22,7 +22,7 @@ from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth, table
 from vae_edu.errors import CourseError
 from vae_edu.grading.ahead import Line, Script, script_of
 from vae_edu.grading.answers import Submission
-from vae_edu.grading.process import Sessions, Zygote
+from vae_edu.grading.process import GONE_SECONDS, Sessions, Zygote
 from vae_edu.grading.truth import RememberedTruth
 from vae_edu.paths import course_root
 from vae_edu.subject import SubjectError, local
@@ -70,6 +70,8 @@ def judge_lesson(
         trial = Trial(sessions, topic, oracle_of(topic), seed, seconds, ahead=many)
         judged = judge_exercises(trial, submission.wanted)
         broken = {name: j for name, j in judged.items() if j.explicable}
+        if broken:  # what is explained may say nothing of hidden inputs
+            sessions.close(GONE_SECONDS)
     if broken:
         explain(sessions.anew(), topic, broken, seconds)
     return judged

@@ -139,9 +139,17 @@ def _pack_tensor(value: Tensor, blobs: list[bytes]) -> Any:
         return {"!": "wrong", "type": f"Tensor of {name}, {value.layout}"}
     meta = value.device.type == "meta"
     if not meta:
-        flat = value.detach().cpu().contiguous().reshape(-1)
-        blobs.append(flat.view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
+        blobs.append(bytes_of(value).numpy().tobytes())
     return {"!": "tensor", "d": name, "s": list(value.shape), "m": meta}
+
+
+def bytes_of(value: Tensor) -> Tensor:
+    """The bytes of a tensor's elements in their order, uint8, on the CPU; a copy.
+
+    (Any strides are called contiguous, and kept, where there is but one element.)
+    """
+    flat = torch.empty(value.numel(), dtype=value.dtype, device="cpu")
+    return flat.copy_(value.detach().reshape(-1)).view(torch.uint8)
 
 
 class _Blobs:
@@ -166,6 +174,8 @@ class _Blobs:
 def _unpack(value: Any, body: _Blobs) -> Any:
     if isinstance(value, list):
         return [_unpack(v, body) for v in value]
+    if isinstance(value, str):
+        return _writable(value)
     if not isinstance(value, dict):
         return value
     kind = value["!"]
@@ -176,17 +186,22 @@ def _unpack(value: Any, body: _Blobs) -> Any:
     if kind in _TRAINED:
         return _TRAINED[kind](**_unpack(value["fields"], body))
     if kind == "wrong":
-        return Wrong(str(value["type"]))
+        return Wrong(_writable(str(value["type"])))
     if kind == "dict":
-        return {str(k): _unpack(v, body) for k, v in value["items"]}
+        return {_writable(str(k)): _unpack(v, body) for k, v in value["items"]}
     if kind == "tuple":
         return tuple(_unpack(v, body) for v in value["items"])
     raise WireError("not a message")
 
 
+def _writable(text: str) -> str:
+    """The text without lone surrogates, which no file can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def _unpack_tensor(value: dict[str, Any], body: _Blobs) -> Tensor:
     dtype = DTYPES[value["d"]]
-    shape = [int(n) for n in value["s"]]
+    shape = [int(n) for n in value["s"][:17]]
     count = math.prod(shape)
     if len(shape) > 16 or any(n < 0 for n in shape) or count * dtype.itemsize > LIMIT:
         raise WireError("a tensor of impossible size")

@@ -16,6 +16,7 @@ import re
 import signal
 import socket
 import sys
+import threading
 import types
 import warnings
 from collections.abc import Callable
@@ -171,7 +172,8 @@ def _make_ready(earlier: dict[str, str]) -> None:
 def _load_and_serve(sock: socket.socket, kind: str, message: dict[str, Any]) -> None:
     try:
         engine = Engine(load(message, lambda i: wire.send(sock, {"at": i})))
-        wire.send(sock, {"loaded": sorted(engine.objects)})
+        threaded = threading.active_count() > 1 or torch.get_num_threads() > 1
+        wire.send(sock, {"loaded": sorted(engine.objects), "threaded": threaded})
     except (Exception, SystemExit) as error:
         text = f"{type(error).__name__}: {error}"
         wire.send(sock, {"failed": text[:2000]})
@@ -194,9 +196,8 @@ def _end(law: int, kind: str) -> None:
     """End a law's process and, where the session has its own pids, all that it left."""
     if not law:
         return
-    with suppress(
-        PermissionError
-    ):  # old Landlock: its keeper ends it, with the session
+    # Old Landlock: its keeper ends it, with the session. Or it was reaped already.
+    with suppress(PermissionError, ProcessLookupError, ChildProcessError):
         os.kill(law, signal.SIGKILL)
         os.waitpid(law, 0)
     if kind == sandbox.BUBBLEWRAP and os.getpid() == 1:
@@ -312,3 +313,5 @@ def _performed(engine: Engine, request: Request) -> dict[str, Any]:
         return wire.answer_message(engine.perform(request))
     except SubjectError as error:
         return wire.error_message(error)
+    except Exception as error:  # an answer that looks like one, and cannot be sent
+        return wire.error_message(SubjectError(type(error).__name__, f"{error}"))
