@@ -75,7 +75,7 @@ class Store:
             return None
 
     def put(self, key: str, grade: Grade) -> None:
-        """Keep a grade; it is on the disk when this returns."""
+        """Keep a grade; whatever is killed after this, it is found."""
         path = self._path(key)
         path.parent.mkdir(exist_ok=True)
         write_whole(path, json.dumps(grade.as_dict(), indent=1))
