@@ -117,25 +117,13 @@ def _nbgrader_config() -> Any:
 
 def run(book: NotebookNode, *, before: str, allow_errors: bool = False) -> None:
     """Execute a notebook as someone would who has done all lessons before this one."""
-    from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
     with learner_who_did(before) as work:
         own = {"VAE_EDU_WORK": str(work), "VAE_EDU_RUNS": str(work / "runs")}
         small = {"VAE_EDU_SCALE": "seconds", "OMP_NUM_THREADS": "2"}
         environment = {**os.environ, **own, **small}
-        client = NotebookClient(
-            book,
-            timeout=CELL_SECONDS,
-            startup_timeout=CELL_SECONDS,
-            iopub_timeout=CELL_SECONDS,  # else what comes late would be left out
-            raise_on_iopub_timeout=True,
-            kernel_name="python3",
-            allow_errors=allow_errors,
-            record_timing=False,
-            coalesce_streams=True,  # else how prints are grouped depends on timing
-            resources={"metadata": {"path": str(course_root() / "notebooks")}},
-        )
+        client = _client(book, allow_errors)
         with client.setup_kernel(env=environment):
             for index, cell in enumerate(book.cells):
                 try:
@@ -143,6 +131,23 @@ def run(book: NotebookNode, *, before: str, allow_errors: bool = False) -> None:
                 except (CellExecutionError, CellTimeoutError) as error:
                     raise CourseError(f"{before}: a cell stops. {error}") from None
     clean(book)
+
+
+def _client(book: NotebookNode, allow_errors: bool) -> Any:
+    from nbclient import NotebookClient
+
+    return NotebookClient(
+        book,
+        timeout=CELL_SECONDS,
+        startup_timeout=CELL_SECONDS,
+        iopub_timeout=CELL_SECONDS,  # else what comes late would be left out
+        raise_on_iopub_timeout=True,
+        kernel_name="python3",
+        allow_errors=allow_errors,
+        record_timing=False,
+        coalesce_streams=True,  # else how prints are grouped depends on timing
+        resources={"metadata": {"path": str(course_root() / "notebooks")}},
+    )
 
 
 @contextmanager

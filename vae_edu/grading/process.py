@@ -321,14 +321,8 @@ class Sessions:
         Its time begins with its first piece: until then only the zygote's code runs.
         """
         deadline = time.monotonic() + START_SECONDS
-        message = {
-            "name": self._submission.path.name,
-            "pieces": self._submission.pieces,
-            "left_out": {str(i): words for i, words in self._left_out.items()},
-            "wanted": self._submission.wanted,
-        }
         try:
-            hand_over(fork, wire.frame(message))
+            hand_over(fork, wire.frame(self._message()))
         except wire.WireError as error:
             raise SubjectError("TooLarge", f"{error}") from None
         except SubjectError as error:
@@ -346,6 +340,14 @@ class Sessions:
         fork.threaded = bool(reply.get("threaded"))
         if "failed" in reply:
             raise SubjectError("LoadError", str(reply["failed"]))
+
+    def _message(self) -> dict[str, Any]:
+        return {
+            "name": self._submission.path.name,
+            "pieces": self._submission.pieces,
+            "left_out": {str(i): words for i, words in self._left_out.items()},
+            "wanted": self._submission.wanted,
+        }
 
     def _leave_out(self, lost: _Lost) -> None:
         full = len(self._left_out) == MOST_LEFT_OUT
