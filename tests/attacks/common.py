@@ -19,7 +19,7 @@ def gaussian_kl(mu, log_var):
     return 0.5 * (mu**2 + log_var.exp() - 1 + log_var).sum(-1)
 """
 REACH = """
-import ctypes, gc, glob, io, os, pathlib, signal, socket, subprocess, sys, time
+import ctypes, gc, glob, io, os, pathlib, signal, socket, struct, subprocess, sys, time
 reached, refused = [], []
 libc = ctypes.CDLL(None, use_errno=True)
 

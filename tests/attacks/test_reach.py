@@ -141,8 +141,17 @@ def limits():
     import resource
     return resource.prlimit(JUDGE, resource.RLIMIT_CPU)
 
-attempt(call("setsid"))  # another share of the processor
-attempt(call("setsockopt", 1, 1, 7, 0, 0))
+@attempt
+def own_share_of_the_processor():
+    if (pid := os.fork()) == 0:  # the first process of a group may not in any case
+        os._exit(0 if libc.setsid() > 0 else 1)
+    return os.waitpid(pid, 0)[1] == 0
+
+@attempt
+def memory_in_sockets():
+    ours, theirs = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
+    return True
 
 def locked(how):
     def way():
