@@ -146,6 +146,13 @@ def test_one_that_ran_out_of_time_is_judged_again_with_more(grade, course, capsy
     assert sum(now[name] != before[name] for name in now) == 1
 
 
+def test_one_whose_process_died_is_named_in_the_summary(grade, course):
+    dies = "import os\n" + RIGHT.replace("    return", "    os._exit(0)\n    return", 1)
+    hand_in(course, "dia", notebook(dies))
+    assert grade("--student", "dia") == 0
+    assert "its process died: gaussian_kl" in rows(course)["dia"]["note"]
+
+
 def test_a_damaged_grade_is_judged_again(grade, course):
     grade()
     before = kept(course)

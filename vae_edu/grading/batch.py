@@ -148,7 +148,7 @@ def _findings(exercise: ExerciseGrade) -> tuple[Finding, ...]:
 
 
 def _is_death(finding: Finding) -> bool:
-    return finding.kind == "died" or finding.message.startswith("Died: ")
+    return finding.kind == "died" or "Died: " in finding.message
 
 
 def _undecided(made: Grade) -> list[str]:
