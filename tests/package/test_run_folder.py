@@ -219,6 +219,46 @@ def test_recomputing_is_bounded(good, monkeypatch, bound, most, words):
     assert words in item.problem
 
 
+TAKES = {
+    "memory": "held = bytearray(300 << 20); import time; time.sleep(300)",
+    "the kernel's memory": "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+    "time": "from vae_edu.grading import run_folder as r; r._end_after(1)\n"
+    "while True: pass",
+    "wall time": "import time; time.sleep(300)",
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="bounds of Linux")
+@pytest.mark.parametrize("kind", TAKES)
+def test_what_takes_too_much_is_named(good, monkeypatch, kind):
+    if kind == "memory":
+        monkeypatch.setattr(run_folder, "MEMORY", 250 << 20)
+    if kind == "wall time":
+        monkeypatch.setattr(run_folder, "SECONDS", 0.1)
+    instead_of_recomputing(monkeypatch, TAKES[kind])
+    words = "of memory" if kind.endswith("memory") else "of a processor"
+    assert words in run_folder.grade_run(good, "s").problem
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize(
+    ("code", "words"), [("1 / 0", "ZeroDivisionError"), ("os.abort()", "-6")]
+)
+def test_a_fault_of_ours_is_never_the_learners(good, monkeypatch, code, words):
+    instead_of_recomputing(monkeypatch, "import os; " + code)
+    with pytest.raises(RuntimeError, match=words):
+        run_folder.grade_run(good, "s")
+
+
+def instead_of_recomputing(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    real = run_folder.subprocess.Popen
+
+    def start(command, **keywords):
+        return real([*command[:-1], code], **keywords)
+
+    monkeypatch.setattr(run_folder.subprocess, "Popen", start)
+
+
 def test_a_grade_is_found_again_only_for_the_same_folder(copied):
     before = run_folder.digest(copied)
     assert before == run_folder.digest(copied) != ""

@@ -675,14 +675,6 @@ def _bounds(kind: str, limits: Limits) -> dict[str, int]:
     return bounds
 
 
-def bound_itself(memory: int, seconds: int) -> None:
-    """Bound what this process may still take: bytes of memory, seconds of processor."""
-    if sys.platform.startswith("linux"):
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        _set_limit("AS", pages * os.sysconf("SC_PAGE_SIZE") + memory)
-    _set_limit("CPU", seconds)
-
-
 def _set_limit(name: str, value: int) -> None:
     import resource  # not on Windows, where this module is still imported
 
