@@ -199,7 +199,10 @@ TREE = """
 DETACHED = """
     import os, signal, time
     if os.fork() == 0:
-        os.setsid()
+        try:
+            os.setsid()
+        except OSError:
+            pass
         if os.fork() == 0:
             {ignore}
             for _ in range(100):
