@@ -120,6 +120,20 @@ def test_words_that_no_terminal_shows_do_not_stop_the_others(tmp_path, capsys):
     assert "ValueError: ?" in said
 
 
+LARGE = {
+    "a little": "mu.new_zeros(2**20 + 1)",
+    "by far": "mu.new_zeros(2**25)",
+}
+
+
+@pytest.mark.parametrize("value", LARGE.values(), ids=LARGE)
+def test_a_value_that_is_too_large_is_named(zygote, tmp_path, value):
+    source = f"def gaussian_kl(mu, log_var):\n    return {value}\n"
+    result = only(judged(zygote, tmp_path, source, seconds=60.0))
+    assert result.score == 0
+    assert "returned more than 4 MiB" in result.failures[0]["message"]
+
+
 def test_bad_form_earns_part_of_the_points(zygote, tmp_path):
     source = RIGHT.replace("mu**2", "mu.detach()**2")
     result = only(judged(zygote, tmp_path, source))

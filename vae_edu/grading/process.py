@@ -401,7 +401,6 @@ def reply_of(fork: Fork, reader: wire.Reader, deadline: float) -> dict[str, Any]
     except TimeoutError:
         raise SubjectError("Timeout", "the code did not finish in time") from None
     except wire.TooLargeError:
-        most = f"{wire.REPLY_LIMIT >> 20} MiB"
-        raise SubjectError("Died", f"it returned more than {most}") from None
+        raise SubjectError("Died", wire.TOO_LARGE) from None
     except (wire.WireError, OSError):
         raise fork.death() from None

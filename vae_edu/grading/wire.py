@@ -22,6 +22,7 @@ from vae_edu.subject import Answer, Request, SubjectError, Wrong
 
 LIMIT = 64 * 2**20  # bytes a frame
 REPLY_LIMIT = 4 * 2**20  # of an answer; the largest that is right has a tenth of it
+TOO_LARGE = f"it returned more than {REPLY_LIMIT >> 20} MiB: do shapes broadcast?"
 HEADER_LIMIT = 2**20  # its JSON, which grows when it is read; sources travel in it
 DTYPES = {
     name: getattr(torch, name)
@@ -43,12 +44,12 @@ class TooLargeError(WireError):
     """A message has more bytes than it may."""
 
 
-def frame(message: dict[str, Any]) -> bytes:
+def frame(message: dict[str, Any], limit: int = LIMIT) -> bytes:
     """A message as bytes: JSON-like data with tensors, probes, tuples in it."""
     blobs: list[bytes] = []
     header = json.dumps(_pack(message, blobs)).encode()
     body = b"".join(blobs)
-    if len(header) > HEADER_LIMIT or len(header) + len(body) > LIMIT:
+    if len(header) > HEADER_LIMIT or len(header) + len(body) > limit:
         raise TooLargeError("the message is too large")
     return _HEAD.pack(len(header), len(body)) + header + body
 
@@ -138,6 +139,8 @@ def _pack_tensor(value: Tensor, blobs: list[bytes]) -> Any:
     if name not in DTYPES or value.layout != torch.strided:
         return {"!": "wrong", "type": f"Tensor of {name}, {value.layout}"}
     meta = value.device.type == "meta"
+    if not meta and value.numel() * value.dtype.itemsize > LIMIT:
+        raise TooLargeError("a tensor is too large")  # before there is a copy
     if not meta:
         blobs.append(bytes_of(value).numpy().tobytes())
     return {"!": "tensor", "d": name, "s": list(value.shape), "m": meta}
