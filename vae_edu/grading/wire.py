@@ -54,9 +54,9 @@ def frame(message: dict[str, Any], limit: int = LIMIT) -> bytes:
     return _HEAD.pack(len(header), len(body)) + header + body
 
 
-def send(sock: socket.socket, message: dict[str, Any]) -> None:
+def send(sock: socket.socket, message: dict[str, Any], limit: int = LIMIT) -> None:
     """Send one message; see `frame`."""
-    sock.sendall(frame(message))
+    sock.sendall(frame(message, limit))
 
 
 def receive(sock: socket.socket, deadline: float | None = None) -> dict[str, Any]:

@@ -305,17 +305,17 @@ def _serve(sock: socket.socket, engine: Engine) -> None:
     with suppress(OSError, wire.WireError):
         while True:
             request = wire.request_of(reader.receive())
-            sock.sendall(_performed(engine, request))
+            try:
+                wire.send(sock, _performed(engine, request), wire.REPLY_LIMIT)
+            except wire.TooLargeError:
+                error = SubjectError("TooLarge", wire.TOO_LARGE)
+                wire.send(sock, wire.error_message(error))
 
 
-def _performed(engine: Engine, request: Request) -> bytes:
+def _performed(engine: Engine, request: Request) -> dict[str, Any]:
     try:
-        answer = wire.answer_message(engine.perform(request))
-        return wire.frame(answer, wire.REPLY_LIMIT)
-    except SubjectError as raised:
-        error = raised
-    except wire.TooLargeError:
-        error = SubjectError("TooLarge", wire.TOO_LARGE)
-    except Exception as raised:  # an answer that looks like one, and cannot be sent
-        error = SubjectError(type(raised).__name__, f"{raised}")
-    return wire.frame(wire.error_message(error))
+        return wire.answer_message(engine.perform(request))
+    except SubjectError as error:
+        return wire.error_message(error)
+    except Exception as error:  # an answer that looks like one, and cannot be sent
+        return wire.error_message(SubjectError(type(error).__name__, f"{error}"))
