@@ -567,11 +567,11 @@ panel.legend(frameon=False)
 viz.show(figure, "The error falls below -100 nats by d = 40; more samples only delay it")
 
 # %% [markdown]
-# In the table, with 100,000 samples, the estimate is too small by one or two nats at $d = 10$ and by more than 100 at
+# In the table, with 100,000 samples, the estimate is off by a nat or two at $d = 10$, too small by 7 to 24 at $d = 20$, and by more than 100 at
 # $d = 50$: a factor of $10^{50}$. No error is raised. $\hat p$ is still unbiased, but its mean now lives from a sample so rare
 # that nobody will ever draw it. In the picture (30 repetitions each, bars of one standard deviation) the fall begins some three dimensions later
 # for a hundred times the samples, as $3.7^d$ predicts: $\log 100 / \log 3.7 = 3.5$. The bars are much shorter than the
-# errors: at $d = 40$ an error is five to ten of its bars long.
+# errors: at $d = 40$ an error is five to twelve of its bars long.
 #
 # The reason can be drawn. Prior samples lie all over latent space; only those that explain this one $x$
 # contribute, and the region where they lie, the posterior, is a fraction of the prior that shrinks

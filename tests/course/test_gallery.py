@@ -14,14 +14,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
-from vae_edu import data, gallery, paths, viz
-from vae_edu.work import reference_answers
+from tests.course.rerun import cells, names_after, needs_mnist
+from vae_edu import data, gallery, viz
 
-needs_mnist = pytest.mark.skipif(
-    data.load().name != "mnist", reason="MNIST is not here"
-)
 CELLS = ("digits = data.load(", "def train(", "def patient(")
 RUNS = [
     ("digits", 1),
@@ -48,16 +44,18 @@ class Case:
 
 def lesson(name: str, seed: int) -> dict[str, Any]:
     """The lesson's names, once its cells have run on a data set, with a seed."""
-    source = (paths.course_root() / "solutions/08_training/lesson.py").read_text()
-    parts = [part.partition("\n")[2] for part in source.split("\n# %%")]
-    found = [next(p for p in parts if words in p) for words in CELLS]
-    names: dict[str, Any] = {"data": data, "gallery": gallery, "viz": viz}
-    names |= {"torch": torch, "math": math, "cache": cache, "Tensor": Tensor}
-    names |= reference_answers("building_the_vae") | reference_answers("training")
-    text = "\n".join(found).replace("data.load()", f"data.load({name!r})")
-    text = text.replace("torch.manual_seed(1)", f"torch.manual_seed({seed})")
-    exec(text.replace("seed=0):", f"seed={seed}):"), names)
-    return names
+    replaced = {"data.load()": f"data.load({name!r})", "seed=0):": f"seed={seed}):"}
+    replaced |= {"torch.manual_seed(1)": f"torch.manual_seed({seed})"}
+    modules = {"data": data, "gallery": gallery, "viz": viz, "torch": torch}
+    return names_after(
+        cells("08_training", CELLS),
+        ("building_the_vae", "training"),
+        replaced,
+        math=math,
+        cache=cache,
+        Tensor=torch.Tensor,
+        **modules,
+    )
 
 
 @pytest.fixture(scope="module", params=RUNS, ids=lambda run: f"{run[0]}-{run[1]}")
