@@ -7,6 +7,7 @@ the module that does the work only when the verb runs. What does not: the work.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -386,6 +387,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = args.run(args)
     except CourseError as error:
         print(f"vae-edu: {error}", file=sys.stderr)
+        return USER_ERROR
+    except OSError as error:
+        if error.filename is None:
+            raise
+        name, why = os.fspath(error.filename), error.strerror
+        print(f"vae-edu: {name} cannot be read or written: {why}.", file=sys.stderr)
         return USER_ERROR
     except ModuleNotFoundError as error:
         if str(error.name) not in INSTRUCTORS:

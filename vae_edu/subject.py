@@ -237,6 +237,7 @@ _NOT_THE_LEARNERS = (
     str(Path(torch.__file__).parent),
     str(Path(__file__).with_suffix("")),
     str(Path(probes.__file__).with_suffix("")),
+    str(Path(__file__).with_name("grading")),
 )
 
 
@@ -246,14 +247,21 @@ def _as_subject_error(error: BaseException) -> SubjectError:
         kind = "NotImplementedError"
     elif isinstance(error, NotImplementedError):
         kind = "RuntimeError"
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if not f.filename.startswith(_NOT_THE_LEARNERS)]
-    trace = "".join(traceback.format_list(own[-3:]))
+    trace = _where(error)
     try:
         message = str(error)
     except Exception:
         message = "(its message could not be shown)"
     return SubjectError(kind, message[:2000], trace[:4000])
+
+
+def _where(error: BaseException) -> str:
+    """The learner's lines that an error went through; one that is no Python, itself."""
+    if isinstance(error, SyntaxError):
+        return "".join(traceback.format_exception_only(error)[:-1])
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if not f.filename.startswith(_NOT_THE_LEARNERS)]
+    return "".join(traceback.format_list(own[-3:]))
 
 
 def _from_torch(error: BaseException) -> bool:

@@ -130,6 +130,20 @@ def test_a_second_run_judges_nothing_anew(grade, course, capsys):
     assert not [*course.rglob(".*.tmp")]
 
 
+def test_what_nbgrader_would_pass_over_is_said(grade, course, capsys):
+    grade()
+    assert f"nbgrader autograde {LESSON}   (reads" in capsys.readouterr().out
+    for student in ("ana", "ben"):
+        folder = course / "autograded" / student / LESSON
+        folder.mkdir(parents=True)
+        (folder / f"{LESSON}.ipynb").touch()
+    grade()
+    assert "--force" not in capsys.readouterr().out
+    hand_in(course, "ana", notebook(WRONG + "# a later attempt"))
+    grade()
+    assert "of which 1 changed: ana" in capsys.readouterr().out
+
+
 def test_one_that_ran_out_of_time_is_judged_again_with_more(grade, course, capsys):
     sleeps = "    time.sleep(sleeps.pop() if sleeps else 0)\n    return"
     slow = "import time\nsleeps = [5]\n" + RIGHT.replace("    return", sleeps, 1)

@@ -69,6 +69,7 @@ def test_moodle_names_as_folders_and_as_files(downloads, course):
         f"Jane Doe_77_assignsubmission_file/{LESSON}.ipynb": "jane",
         f"Zoë O'Hara, Jr._78_assignsubmission_file_/my notes/{LESSON}.ipynb": "zoë",
         f"Dan_B_79_assignsubmission_file_{LESSON}.ipynb": "dan",
+        "Dan_B_79_assignsubmission_onlinetext/onlinetext.html": "see my file",
     }
     put(downloads, files)
     assert taken(downloads, course) == {
@@ -163,8 +164,13 @@ def test_the_course_is_named_or_where_one_is(course, monkeypatch, root):
     assert collect.course_folder(str(course)) == course
     monkeypatch.chdir(course)
     assert collect.course_folder(None) == root
+    (course / "nbgrader_config.py").touch()
+    assert collect.course_folder(None) == Path.cwd()
+    (course / "nbgrader_config.py").unlink()
     (course / "submitted").mkdir()
     assert collect.course_folder(None) == Path.cwd()
+    monkeypatch.chdir(course / "submitted")
+    assert collect.course_folder(None) == Path.cwd().parent
     with pytest.raises(CourseError, match="--course"):
         collect.course_folder(str(course / "gone"))
 

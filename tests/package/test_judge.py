@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import types
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
+from vae_edu import subject
 from vae_edu.cli import main
 from vae_edu.grading import judge, process
+from vae_edu.grading import zygote as zygote_module
 
 RIGHT = """
 import torch
@@ -118,6 +121,17 @@ def test_words_that_no_terminal_shows_do_not_stop_the_others(tmp_path, capsys):
     assert said.encode()
     assert "passed" in said
     assert "ValueError: ?" in said
+
+
+def test_what_is_no_python_is_shown_with_its_line_and_none_of_ours():
+    pieces = ["def gaussian_kl(mu, log_var):\n    for i in range(3)\n        pass\n"]
+    module = types.ModuleType("answers")
+    error = zygote_module._run_piece(0, pieces[0], module)
+    with pytest.raises(SyntaxError, match="expected ':'") as raised:
+        zygote_module._missing("gaussian_kl", pieces, {0: error})()
+    where = subject._as_subject_error(raised.value).trace
+    assert where.startswith('  File "<answer 0>", line 2\n    for i in range(3)\n')
+    assert "zygote" not in where
 
 
 LARGE = {

@@ -100,6 +100,8 @@ class Course:
         source = folder / "source" / self.lesson
         source.mkdir(parents=True)
         nbformat.write(self.solved, source / f"{self.lesson}.ipynb")
+        for name in ("lesson.py", "exercises.py"):  # as they lie in solutions/
+            (source / name).write_text("the answers")
         (folder / "nbgrader_config.py").write_text(configuration)
         assert self.nbgrader("generate_assignment", self.lesson).returncode == 0
 
@@ -179,6 +181,14 @@ def course(tmp_path_factory, root):
     assert done.returncode == 0, done.stderr[-3000:]
     assert made.nbgrader("generate_feedback", LESSON).returncode == 0
     return made
+
+
+def test_no_authored_source_gets_to_a_learner(course):
+    places = [course.folder / name for name in ("release", "autograded", "feedback")]
+    assert all(place.is_dir() for place in places)
+    assert not [p for place in places for p in place.rglob("*.py")]
+    released = next(places[0].rglob("*.ipynb"))
+    assert "replace this line by your answer" in released.read_text()
 
 
 @pytest.mark.parametrize(

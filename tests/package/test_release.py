@@ -195,3 +195,11 @@ def test_a_module_that_is_missing_for_another_reason_is_not_hidden(monkeypatch):
     monkeypatch.setattr(release, "command", broken)
     with pytest.raises(ModuleNotFoundError, match="torch"):
         main(["release", "--to", "x"])
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["release", "--to", str(tmp_path / "file" / "to")]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "cannot be read or written" in said

@@ -21,14 +21,18 @@ from vae_edu.grading.run_folder import RUN
 from vae_edu.grading.store import FOLDER
 from vae_edu.paths import course_root
 
+CONFIG = "nbgrader_config.py"
 _CANVAS = re.compile(r"(?P<name>[^_]+)_(?:LATE_)?(?P<id>\d+)_(?P<number>\d+)_.*")
-_MOODLE = re.compile(r"(?P<name>.+)_(?P<id>\d+)_assignsubmission_file_?.*")
+_MOODLE = re.compile(
+    r"(?P<name>.+)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?.*"
+)
 
 
 def course_folder(named: str | None) -> Path:
-    """The nbgrader course: the folder named, else the current one, else the checkout's.
+    """The nbgrader course: the folder named, else where one stands, else the checkout.
 
-    Raises CourseError where the named one is no folder.
+    One stands in a course where there is `submitted/` or a configuration of nbgrader's,
+    or below that. Raises CourseError where the named one is no folder.
     """
     if named is not None:
         folder = Path(named).expanduser().resolve()
@@ -36,7 +40,10 @@ def course_folder(named: str | None) -> Path:
             raise CourseError(f"There is no folder {named!r} (--course).")
         return folder
     here = Path.cwd()
-    return here if (here / "submitted").is_dir() else course_root()
+    for folder in (here, *here.parents):
+        if (folder / "submitted").is_dir() or (folder / CONFIG).is_file():
+            return folder
+    return course_root()
 
 
 def take_in(source: str, course: Path, lesson: str) -> None:

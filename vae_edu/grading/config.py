@@ -24,8 +24,14 @@ AUTOGRADE = (
 )
 
 
+ANSWERS = ("lesson.py", "exercises.py")  # the authored sources, beside a notebook
+STUB = "# YOUR CODE HERE\nraise NotImplementedError('replace this line by your answer')"
+
+
 def configure(c: Any) -> None:
     """Make a course's nbgrader grade with the laws, outside the learner's process."""
+    c.CourseDirectory.ignore.extend(ANSWERS)  # or nbgrader copies them to the learners
+    c.ClearSolutions.setdefault("code_stub", {"python": STUB})
     c.Autograde.pre_convert_hook = "vae_edu.grading.nbgrader.only_files"
     c.Autograde.sanitize_preprocessors = [*SANITIZE]
     c.Autograde.autograde_preprocessors = [*AUTOGRADE]

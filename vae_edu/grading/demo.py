@@ -35,7 +35,6 @@ from vae_edu.grading.config import configure
 
 c = get_config()
 c.CourseDirectory.course_id = "demo"
-c.CourseDirectory.ignore = ["lesson.py", "exercises.py", "__pycache__"]
 configure(c)
 """
 HOSTILE = {

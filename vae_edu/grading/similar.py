@@ -29,7 +29,7 @@ from vae_edu import catalogue
 from vae_edu.errors import CourseError
 from vae_edu.grading import fingerprints
 from vae_edu.grading.answers import cells_of, read
-from vae_edu.grading.collect import student_of
+from vae_edu.grading.collect import course_folder, student_of
 from vae_edu.grading.fingerprints import Looks
 from vae_edu.grading.plain import printable
 from vae_edu.grading.report import table
@@ -78,7 +78,7 @@ def command(lesson: str, source: str | None, top: int, *, as_json: bool) -> int:
     topic = catalogue.topic_of(lesson)
     hall = gather(notebooks(source, catalogue.folder_of(topic)), topic)
     if not hall.students and not hall.skipped:
-        where = source or "submitted/ of the course"
+        where = source or str(course_folder(None) / "submitted")
         raise CourseError(f"There is no notebook of this lesson in {where} (--from).")
     pairs = alike(hall)[: max(top, 0)]
     if as_json:
@@ -94,7 +94,7 @@ def command(lesson: str, source: str | None, top: int, *, as_json: bool) -> int:
 def notebooks(source: str | None, lesson: str) -> Iterator[tuple[str, Path]]:
     """Each student and notebook, in `submitted/` or in a folder of downloads."""
     if source is None:
-        folder = course_root() / "submitted"
+        folder = course_folder(None) / "submitted"
         found = sorted(folder.glob(f"*/{lesson}/{lesson}.ipynb"))
     else:
         folder = Path(source).expanduser()

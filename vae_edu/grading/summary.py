@@ -55,8 +55,33 @@ def conclude(
     write_whole(path, as_csv(topic, outcomes, _rows_in(path) if some else ()))
     say(summary(topic, outcomes))
     say(f"the whole table: {path}")
-    say(f"next: nbgrader autograde {lesson}   (reads these grades)")
+    say(_next(course, lesson, outcomes))
     return 1 if any(o.score is None for o in outcomes) else 0
+
+
+def _next(course: Path, lesson: str, outcomes: Sequence[Outcome]) -> str:
+    """The command that comes next; nbgrader passes over what it has graded before."""
+    command = f"next: nbgrader autograde {lesson}"
+    graded = [o for o in outcomes if o.score is not None]
+    changed = [o.student for o in graded if _is_behind(course, lesson, o)]
+    if not changed:
+        return f"{command}   (reads these grades)"
+    names = ", ".join(changed[:5]) + (", ..." if len(changed) > 5 else "")
+    return (
+        f"{command} --force   (reads these grades; without --force it passes over "
+        f"what it graded before, of which {len(changed)} changed: {names})"
+    )
+
+
+def _is_behind(course: Path, lesson: str, outcome: Outcome) -> bool:
+    """Whether nbgrader has graded an earlier submission, or read an earlier grade."""
+    old, new = (
+        course / folder / outcome.student / lesson / f"{lesson}.ipynb"
+        for folder in ("autograded", "submitted")
+    )
+    if not (old.is_file() and new.is_file()):
+        return False
+    return not outcome.known or old.stat().st_mtime < new.stat().st_mtime
 
 
 def say(text: str) -> None:
