@@ -98,6 +98,17 @@ def test_moodle_has_its_columns(gradebook, tmp_path):
     assert ["No", "Body", "absent", "n@x.org", "", ""] in rows
 
 
+def test_what_has_no_grade_is_no_zero(gradebook, tmp_path, caplog):
+    graded(gradebook, "comma", auto=0.0)
+    gradebook.add_submission(LESSON, "quote")  # as nbgrader has it of a torn file
+    moodle = by_id(written(export.Moodle, gradebook, tmp_path), 2)
+    assert moodle["comma"][4] == "0"
+    assert moodle["quote"][4] == ""
+    assert (
+        "no grade, and so an empty cell, for 1 of 2 submissions: quote" in caplog.text
+    )
+
+
 @pytest.mark.parametrize("student", ["comma", "quote", "lines", "unicode"])
 def test_names_survive_as_they_are(gradebook, tmp_path, student):
     moodle = by_id(written(export.Moodle, gradebook, tmp_path), 2)

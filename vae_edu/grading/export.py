@@ -18,7 +18,14 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from nbgrader.api import Assignment, Gradebook, Student, SubmittedAssignment
+from nbgrader.api import (
+    Assignment,
+    Grade,
+    Gradebook,
+    Student,
+    SubmittedAssignment,
+    SubmittedNotebook,
+)
 from nbgrader.plugins import ExportPlugin
 from traitlets import Dict, Enum, Unicode
 
@@ -77,10 +84,20 @@ class LmsExport(ExportPlugin):
     def _grades(
         self, gradebook: Gradebook, assignment: Assignment, students: Sequence[Student]
     ) -> dict[str, str]:
-        """Each student's score; no entry without a submission."""
+        """Each student's score; no entry without a submission that has a grade."""
         wanted = {student.id for student in students}
         found = gradebook.assignment_submissions(assignment.name)
-        graded = [s for s in found if s.student_id in wanted]
+        known = _with_points(gradebook)
+        handed_in = [s for s in found if s.student_id in wanted]
+        graded = [s for s in handed_in if s.id in known]
+        if without := sorted(s.student_id for s in handed_in if s.id not in known):
+            self.log.warning(
+                "%s: no grade, and so an empty cell, for %d of %d submissions: %s",
+                assignment.name,
+                len(without),
+                len(handed_in),
+                _some(without),
+            )
         open_ones = sorted(s.student_id for s in graded if s.needs_manual_grade)
         if open_ones:
             self.log.warning(
@@ -190,6 +207,17 @@ def _name(assignment: Assignment) -> str:
 
 def _id(student: Student) -> str:
     return str(student.id)
+
+
+def _with_points(gradebook: Gradebook) -> set[str]:
+    """The submissions in which anything has been graded, by a program or by hand."""
+    found = (
+        gradebook.db.query(SubmittedNotebook.assignment_id)
+        .join(Grade, Grade.notebook_id == SubmittedNotebook.id)
+        .filter(Grade.auto_score.isnot(None) | Grade.manual_score.isnot(None))
+        .distinct()
+    )
+    return {str(row[0]) for row in found}
 
 
 def _score(submission: SubmittedAssignment) -> float:
