@@ -133,7 +133,8 @@ def test_what_is_no_python_is_shown_with_its_line_and_none_of_ours():
     assert where.startswith('  File "<answer 0>", line 2\n    for i in range(3)\n')
     with pytest.raises(NameError) as raised:
         zygote_module._missing("gaussian_kl", pieces, {0: NameError("x")})()
-    assert "zygote" not in subject._as_subject_error(raised.value).trace
+    where = subject._as_subject_error(raised.value).trace
+    assert str(zygote_module.__file__) not in where
 
 
 LARGE = {
