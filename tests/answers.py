@@ -6,24 +6,42 @@ classes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, TypeVar
 
-from tests.formal import formal_answers
+from tests.formal import formal_answers, signs_of
+from vae_edu.checks.signs import SIGNS
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A plausible wrong answer: the misconception's name and words for the learner."""
+    """A plausible wrong answer: the misconception's name and words for the learner.
+
+    label: stable, for statistics; that of a sign where the laws compute one for it.
+    signs: labels of signs that name it rightly too, in another form of the answer.
+    """
 
     exercise: str
     name: str
     sentence: str
     answer: Any
+    signs: tuple[str, ...] = ()
+
+    @property
+    def category(self) -> str:
+        """What it is about: the first sign's category, else "values"."""
+        return SIGNS[self.signs[0]].category if self.signs else "values"
+
+    @property
+    def label(self) -> str:
+        """The first sign's, else the name's own words."""
+        words = re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+        return self.signs[0] if self.signs else words
 
 
 @dataclass(frozen=True)
@@ -42,11 +60,16 @@ class Register:
     mutants: list[Mutant]
     variants: list[Variant]
 
-    def mutant(self, exercise: str, name: str, sentence: str) -> Callable[[T], T]:
-        """Declare a wrong answer; the sentence helps to think, gives no answer away."""
+    def mutant(
+        self, exercise: str, name: str, sentence: str, *signs: str
+    ) -> Callable[[T], T]:
+        """Declare a wrong answer; the sentence helps to think, gives no answer away.
+
+        signs: labels of `vae_edu.checks.signs` that name the same mistake.
+        """
 
         def keep(answer: T) -> T:
-            self.mutants.append(Mutant(exercise, name, sentence, answer))
+            self.mutants.append(Mutant(exercise, name, sentence, answer, signs))
             return answer
 
         return keep
@@ -79,5 +102,8 @@ def variants_of(topic: str) -> list[Variant]:
 def all_mutants(topic: str, exercise: str) -> list[Mutant]:
     """The wrong answers to an exercise: written by hand, then those of bad form."""
     written = [m for m in mutants_of(topic) if m.exercise == exercise]
-    formal = [Mutant(exercise, *rest) for rest in formal_answers(topic, exercise)]
+    formal = [
+        Mutant(exercise, *rest, signs_of(rest[0]))
+        for rest in formal_answers(topic, exercise)
+    ]
     return [*written, *formal]

@@ -1,28 +1,30 @@
 """How strong the laws of a lesson are: `python -m tests.audit kl_divergence`.
 
 For each exercise: does the reference pass, is a right variant refused, does a mutant
-survive, is it named by its fingerprint, and which law has no mutant that it alone
-kills.
+survive, is it called by its name, does it earn more than it is worth, and which law has
+no mutant that it alone kills.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from typing import Any
 
-from tests.answers import all_mutants, mutants_of, variants_of
+from tests.answers import Mutant, all_mutants, mutants_of, variants_of
 from vae_edu.build.numbers import oracle_of
 from vae_edu.catalogue import exercises_of, topic_of
+from vae_edu.checks.diagnosis import Misconception, diagnose
 from vae_edu.checks.judging import (
     Verdict,
     laws_of,
-    misconception,
     run_law,
     run_public,
+    score,
 )
 from vae_edu.checks.law import Law
 from vae_edu.subject import Subject, local
@@ -57,6 +59,7 @@ class Audit:
     refused: list[str] = field(default_factory=list)
     surviving: list[str] = field(default_factory=list)
     unnamed: list[str] = field(default_factory=list)
+    dear: list[str] = field(default_factory=list)
     idle: list[str] = field(default_factory=list)
 
 
@@ -91,21 +94,40 @@ def _mutants(topic: str, exercise: str, found: Audit, laws: list[Law]) -> None:
     )
     for mutant, again in made_twice:  # one of them remembers its first call
         subject = local({exercise: mutant.answer})
-        broken = [v.law for v in verdicts(topic, exercise, subject) if not v.holds]
+        judged = verdicts(topic, exercise, subject)
+        broken = [v.law for v in judged if not v.holds]
         if not broken:
             found.surviving.append(mutant.name)
+        found.dear += _untrue_share(mutant, judged)
         for tier in (False, True):
             own = [law.name for law in broken if law.hidden is tier]
             if len(own) == 1:
                 alone[tier, own[0]] += 1
         public = run_public(topic, exercise, local({exercise: again.answer}))
-        known = misconception(topic, exercise, public)
-        if any(not v.holds for v in public) and (
-            known is None or known.name != mutant.name
-        ):
+        known = diagnose(topic, exercise, public, local({exercise: again.answer}))
+        if any(not v.holds for v in public) and not names(known, mutant):
             found.unnamed.append(f"{mutant.name} -> {known.name if known else None}")
     found.formal = len(all_mutants(topic, exercise)) - found.mutants
     found.idle = [x.name for x in laws if not alone[x.hidden, x.name]]
+
+
+def _untrue_share(mutant: Mutant, judged: Sequence[Verdict]) -> list[str]:
+    """Words where a mistake earns more, or less, than what it is about is worth.
+
+    Bad form alone keeps half of the points or more; all else earns half at most, and
+    another quantity than the one asked for nothing.
+    """
+    share = score(judged, 1.0)
+    if mutant.category == "form":
+        return [f"{mutant.name}: {share:g} of 1, for form alone"] * (share < 0.5)
+    return [f"{mutant.name}: {share:g} of 1"] * (share > 0.5)
+
+
+def names(known: Misconception | None, mutant: Mutant) -> bool:
+    """Whether a name is that of a mistake, or of a sign that it shows."""
+    if known is None:
+        return False
+    return known.name == mutant.name or known.label in mutant.signs
 
 
 def report(topic: str) -> str:
@@ -117,7 +139,7 @@ def report(topic: str) -> str:
             f"{a.exercise}: {a.laws}+{a.hidden} laws, {a.mutants}+{a.formal} mutants, "
             f"{a.variants} variants"
         )
-        for name in ("reference", "refused", "surviving", "unnamed", "idle"):
+        for name in ("reference", "refused", "surviving", "unnamed", "dear", "idle"):
             lines += [f"    {name}: {x}" for x in getattr(a, name)]
     return "\n".join(lines)
 

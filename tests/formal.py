@@ -21,6 +21,23 @@ from vae_edu.work import reference_answers
 Answer = Callable[..., Any]
 
 
+# the signs that name each clause, in any form of the answer
+SIGNS = {
+    "No gradient": ("argument-detached",),
+    "float32 is": ("float32-inside", "digits-lost"),
+    "float64 comes": ("float64-outside",),
+    "A tensor is made": ("cpu-tensor",),
+    "The inputs are written": ("in-place",),
+    "The first call": ("remembers",),
+    "The parameters have": ("names",),
+}
+
+
+def signs_of(name: str) -> tuple[str, ...]:
+    """The labels of the signs for a formal mistake."""
+    return next(found for start, found in SIGNS.items() if name.startswith(start))
+
+
 def formal_answers(topic: str, exercise: str) -> list[tuple[str, str, Answer]]:
     """(name, sentence, answer) for each clause that applies to an exercise."""
     module = import_module(f"vae_edu.checks.{topic}")

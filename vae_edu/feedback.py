@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from vae_edu import catalogue, work
+from vae_edu.checks.diagnosis import Misconception, diagnose
 from vae_edu.checks.hints import look
-from vae_edu.checks.judging import Misconception, Verdict, misconception, run_public
-from vae_edu.checks.record import alike
+from vae_edu.checks.judging import Verdict, run_public, worth
+from vae_edu.checks.law import VALUE
+from vae_edu.checks.recipe import recipe
 from vae_edu.checks.standard import spelled
 from vae_edu.subject import local
 
@@ -102,15 +104,25 @@ class Feedback:
                 "the cell, then run this check again. The hints above open one at a "
                 "time."
             ]
-        said = [f"This law is broken: {broken.law.sentence}.", *_words(broken)]
+        should = f"What should hold and does not: {broken.law.sentence}."
+        said = [should, *_words(broken)]
         return [*said, *([_hint(broken)] if _hint(broken) and not self.known else [])]
+
+    def recipe(self) -> str:
+        """The call at which the first law broke, as code to paste; "" without one."""
+        broken = next((v for v in self.verdicts if not v.holds), None)
+        if broken is None or broken.last is None or self.unfinished:
+            return ""
+        if broken.last.op not in ("call", "method") or broken.law.hidden:
+            return ""
+        return recipe(broken.last, _params(broken), broken.built)
 
     def states(self) -> list[str]:
         """For each law: holds, BROKEN, stops (the code did, as at the first), or open.
 
         Open: not judged while the values are wrong.
         """
-        wrong = any(v.law.name == "values" and not v.holds for v in self.verdicts)
+        wrong = any(not v.holds and worth(v) == VALUE for v in self.verdicts)
         first = next((v for v in self.verdicts if not v.holds), None)
         return [_state(v, first, wrong) for v in self.verdicts]
 
@@ -123,6 +135,8 @@ class Feedback:
         lines += [p.rstrip() for p in self.paragraphs()]
         if self.known:
             lines.append(f"{self.known.name}. {self.known.sentence}")
+        if code := self.recipe():
+            lines += ["To see it for yourself, in a cell:", code]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -139,6 +153,9 @@ class Feedback:
         card = f'<div class="vae-edu-check" style="border-left:5px solid {colour};'
         if not rows:
             return f'{card}padding:.4em 1em">{title}{said}</div>'
+        if code := self.recipe():
+            shown = f'<pre style="overflow-x:auto">{html.escape(code)}</pre>'
+            said += f"<details><summary>This call, to paste</summary>{shown}</details>"
         opened = " open" if "BROKEN" in self.states() else ""
         return (
             f'{card}padding:.4em 1em;margin:.3em 0">{title}'
@@ -153,7 +170,7 @@ def _state(verdict: Verdict, first: Verdict | None, wrong: bool) -> str:
     stopped = first is not None and first.kind == verdict.kind == "error"
     if first is not None and stopped and verdict.message == first.message:
         return "stops"
-    return "open" if wrong and verdict.law.name != "values" else "BROKEN"
+    return "open" if wrong and verdict.law.role != VALUE else "BROKEN"
 
 
 _MARKS = {
@@ -181,19 +198,27 @@ def _words(broken: Verdict) -> list[str]:
 
 def _call(broken: Verdict) -> str:
     """At which call an answer stopped, in words; "" where the stub does not say."""
-    asked = broken.last
-    if asked is None or asked.op not in ("call", "method"):
+    asked, params = broken.last, _params(broken)
+    if asked is None or not params:
         return ""
-    stub: Any = work.stub_of(catalogue.find(broken.law.exercise))
     name = broken.law.exercise
     if asked.op == "method":
-        method = asked.name or "forward"
-        stub, name = getattr(stub, method, None), f"{name}.{method}"
-    if stub is None:
-        return ""
-    params = [p for p in inspect.signature(stub).parameters if p != "self"]
+        name = f"{name}.{asked.name or 'forward'}"
     args = [*asked.args, *(asked.kwargs[p] for p in params if p in asked.kwargs)]
     return f" at {spelled(name, params, args)}"
+
+
+def _params(broken: Verdict) -> list[str]:
+    """The parameters of what was asked last, as the stub names them."""
+    asked = broken.last
+    if asked is None or asked.op not in ("call", "method"):
+        return []
+    stub: Any = work.stub_of(catalogue.find(broken.law.exercise))
+    if asked.op == "method":
+        stub = getattr(stub, asked.name or "forward", None)
+    if stub is None:
+        return []
+    return [p for p in inspect.signature(stub).parameters if p != "self"]
 
 
 def _capital(text: str) -> str:
@@ -227,9 +252,7 @@ def judge(answer: Any) -> Feedback:
     with warnings.catch_warnings():  # of a case with one image: its verdict says more
         warnings.filterwarnings("ignore", r"(var|std)\w*\(\): degrees of freedom")
         verdicts = run_public(entry.topic, name, local({name: answer}))
-    known = misconception(entry.topic, name, verdicts)
-    if known is None and _restless(entry, answer, verdicts):
-        known = _RESTLESS
+    known = diagnose(entry.topic, name, verdicts, local({name: answer}))
     note = _REFUSED.format(name) if name in work.refused else ""
     return Feedback(entry, verdicts, known, note)
 
@@ -238,30 +261,6 @@ _REFUSED = (
     "The last cell that defined {} was refused, and says why below it. What is judged "
     "here is the version before."
 )
-
-
-_RESTLESS = Misconception(
-    "The same call gives another result each time",
-    "Something is drawn at random inside, or remembered from call to call. Noise that "
-    "a function needs comes in as an argument, as eps does.",
-)
-
-
-def _restless(
-    entry: catalogue.Exercise, answer: Any, verdicts: Sequence[Verdict]
-) -> bool:
-    """Whether the first law that is broken by its values sees others the second time.
-
-    A class is not asked: each instance has random weights of its own.
-    """
-    broken = next((v for v in verdicts if not v.holds), None)
-    if broken is None or broken.kind not in ("value", "overflow"):
-        return False
-    if isinstance(answer, type):
-        return False
-    again = run_public(entry.topic, entry.name, local({entry.name: answer}))
-    seen = next(v.seen for v in again if v.law.name == broken.law.name)
-    return str(seen) != str(broken.seen) and not alike(seen, broken.seen)  # nan != nan
 
 
 def _from_work(answer: Any) -> bool:

@@ -35,6 +35,7 @@ class SubjectError(Exception):
         self.kind = kind
         self.message = message
         self.trace = trace
+        self.sign: Any = None  # of the mistake behind it, where a law could tell
 
     @property
     def unfinished(self) -> bool:

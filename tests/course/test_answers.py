@@ -167,12 +167,17 @@ def test_no_wrong_answer_survives(entry):
 
 
 @per_exercise
+def test_a_wrong_answer_earns_what_it_is_worth(entry):
+    assert found(entry).dear == []
+
+
+@per_exercise
 def test_every_law_has_a_wrong_answer_that_it_alone_finds(entry):
     assert found(entry).idle == []
 
 
 @per_lesson
-def test_wrong_answers_are_named_by_their_fingerprint(topic):
+def test_wrong_answers_are_called_by_their_names(topic):
     audits = [audit(topic, e.name) for e in exercises_of(topic)]
     unnamed = [f"{a.exercise}: {name}" for a in audits for name in a.unnamed]
     tried = sum(a.mutants + a.formal for a in audits)

@@ -24,7 +24,8 @@ import pytest
 from torch import Tensor
 
 from vae_edu.catalogue import folder_of
-from vae_edu.checks.judging import misconception, run_public
+from vae_edu.checks.diagnosis import diagnose
+from vae_edu.checks.judging import run_public
 from vae_edu.subject import local
 
 pytest.importorskip("playwright", reason="the browser's driver: pip install -e .[dev]")
@@ -225,8 +226,8 @@ def known_mistake() -> str:
     def gaussian_kl(mu: Tensor, log_var: Tensor) -> Tensor:
         return 0.5 * (mu**2 + (0.5 * log_var).exp() - 1 - log_var).sum(-1)
 
-    verdicts = run_public(TOPIC, NAME, local({NAME: gaussian_kl}))
-    known = misconception(TOPIC, NAME, verdicts)
+    answer = local({NAME: gaussian_kl})
+    known = diagnose(TOPIC, NAME, run_public(TOPIC, NAME, answer), answer)
     assert known is not None
     return known.name
 

@@ -402,6 +402,7 @@ class Right(nn.Module):
     "Look at the order in the docstring of forward: which of the two does a "
     "training loop "
     "compare with x?",
+    "order",
 )
 class TheCodeComesFirst(Right):
     def forward(self, x):
@@ -413,6 +414,7 @@ class TheCodeComesFirst(Right):
     "Autoencoder",
     "Only the reconstruction is returned",
     "The code is wanted too, for the map of codes that you are going to draw.",
+    "part-missing",
 )
 class OnlyTheReconstructionIsReturned(Right):
     def forward(self, x):
@@ -423,6 +425,7 @@ class OnlyTheReconstructionIsReturned(Right):
     "Autoencoder",
     "hidden_dim and latent_dim change places",
     "The code is the narrow place. Print the shape of z for three different sizes.",
+    "sizes-exchanged",
 )
 class HiddenDimAndLatentDimChangePlaces(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -433,6 +436,7 @@ class HiddenDimAndLatentDimChangePlaces(Right):
     "Autoencoder",
     "The size of MNIST is written into the layers",
     "784 is right for one data set. The sizes are arguments.",
+    "size-written",
 )
 class TheSizeOfMNISTIsWrittenInto(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -445,6 +449,7 @@ class TheSizeOfMNISTIsWrittenInto(Right):
     "A batch of codes is (batch, latent), also where latent is 1. squeeze removes "
     "what happens "
     "to be 1.",
+    "squeezed",
 )
 class ACodeOfOneNumberLosesIts(Right):
     def encode(self, x):
@@ -469,6 +474,7 @@ class TheCodeIsNeverLargerThanThe(Right):
     "Autoencoder",
     "The constructor's parameters have other names",
     "Later lessons build this with keywords. Keep the names of the signature.",
+    "names",
 )
 class TheConstructorSParametersHaveOtherNames(Right):
     def __init__(self, in_features, hidden, code):
@@ -479,6 +485,7 @@ class TheConstructorSParametersHaveOtherNames(Right):
     "Autoencoder",
     "The parameter of forward has another name",
     "Later lessons call model(x=...). Keep the names of the signature.",
+    "names",
 )
 class TheParameterOfForwardHasAnotherName(Right):
     def forward(self, images):
@@ -492,6 +499,7 @@ class TheParameterOfForwardHasAnotherName(Right):
     "decode is used alone to make images from codes. What forward returns must be "
     "what decode "
     "gives for the same code.",
+    "parts-disagree",
 )
 class TheSigmoidIsAppliedInForwardBut(Right):
     def forward(self, x):
@@ -503,6 +511,7 @@ class TheSigmoidIsAppliedInForwardBut(Right):
     "Autoencoder",
     "The code is normalised on its way to the decoder, but not in what is returned",
     "Decode the code that forward returns: does the same image come out?",
+    "parts-disagree",
 )
 class TheCodeIsNormalisedOnItsWay(Right):
     def forward(self, x):
@@ -516,6 +525,7 @@ class TheCodeIsNormalisedOnItsWay(Right):
     "Two calls with the same images differ. Noise has its place from lesson 05 on, "
     "as an "
     "argument; an autoencoder has none.",
+    "noise-inside",
 )
 class NoiseOnTheCode(Right):
     def encode(self, x):
@@ -529,6 +539,7 @@ class NoiseOnTheCode(Right):
     "In training mode two calls with the same images differ. The contract asks for "
     "a function "
     "without chance.",
+    "dropout",
 )
 class Dropout(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -542,6 +553,7 @@ class Dropout(Right):
     "In training mode an image's code depends on which other images are in its "
     "batch. Each row "
     "is to be treated alone.",
+    "batch-norm",
 )
 class BatchNormalisation(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -555,6 +567,7 @@ class BatchNormalisation(Right):
     "An image alone would have itself as the mean. Centre with a mean of the "
     "training set, or "
     "let the first layer's bias do it.",
+    "rows-mixed",
 )
 class TheBatchSMeanIsSubtracted(Right):
     def encode(self, x):
@@ -565,6 +578,7 @@ class TheBatchSMeanIsSubtracted(Right):
     "Autoencoder",
     "A softmax over the batch",
     "Dimension 0 counts the images: their codes compete with one another.",
+    "rows-mixed",
 )
 class ASoftmaxOverTheBatch(Right):
     def encode(self, x):
@@ -577,6 +591,7 @@ class ASoftmaxOverTheBatch(Right):
     "The result depends on what the model saw first. Whatever a model keeps "
     "belongs into its "
     "state, set by training, not by the first call.",
+    "remembers",
 )
 class TheMeanOfTheFirstBatchIs(Right):
     mean = None
@@ -592,6 +607,7 @@ class TheMeanOfTheFirstBatchIs(Right):
     "The input is centred in place",
     "The caller's images have other values after the call. Methods that end in _ "
     "write in place.",
+    "in-place",
 )
 class TheInputIsCentredInPlace(Right):
     def encode(self, x):
@@ -609,6 +625,7 @@ class TheInputIsCentredInPlace(Right):
     "A detach between encoder and decoder",
     "The decoder learns and the encoder does not: the reconstruction error never "
     "reaches it.",
+    "gradient-cut",
 )
 class ADetachBetweenEncoderAndDecoder(Right):
     def forward(self, x):
@@ -620,6 +637,7 @@ class ADetachBetweenEncoderAndDecoder(Right):
     "Autoencoder",
     "The returned code is detached",
     "A penalty on the code, as in lesson 15 and in every VAE, would have no gradient.",
+    "gradient-cut",
 )
 class TheReturnedCodeIsDetached(Right):
     def forward(self, x):
@@ -632,6 +650,7 @@ class TheReturnedCodeIsDetached(Right):
     "The encoder runs under no_grad",
     "What is computed under no_grad has no path back, so the encoder stays as it "
     "was initialised.",
+    "gradient-missing",
 )
 class TheEncoderRunsUnderNoGrad(Right):
     def encode(self, x):
@@ -643,6 +662,7 @@ class TheEncoderRunsUnderNoGrad(Right):
     "Autoencoder",
     "The encoder is frozen",
     "A parameter with requires_grad=False is no parameter to an optimiser.",
+    "gradient-missing",
 )
 class TheEncoderIsFrozen(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -655,6 +675,8 @@ class TheEncoderIsFrozen(Right):
     "Tied weights, detached in the decoder",
     "A weight that is used twice gets its gradient from both places. Here one is "
     "cut off.",
+    "gradient-cut",
+    "gradient-missing",
 )
 class TiedWeightsDetachedInTheDecoder(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -674,6 +696,7 @@ class TiedWeightsDetachedInTheDecoder(Right):
     "Whoever asks how the code changes with the image gets no answer. The "
     "parameters would learn "
     "without that detach too.",
+    "input-detached",
 )
 class TheImagesAreDetachedOnEntry(Right):
     def encode(self, x):
@@ -684,6 +707,7 @@ class TheImagesAreDetachedOnEntry(Right):
     "Autoencoder",
     "A layer is made and never used",
     "Read __init__ and the methods side by side: which layer does no method call?",
+    "unused-layer",
 )
 class ALayerIsMadeAndNeverUsed(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -696,6 +720,7 @@ class ALayerIsMadeAndNeverUsed(Right):
     "No nonlinearity anywhere",
     "Two matrices in a row are one matrix. This is the linear autoencoder, which "
     "is PCA.",
+    "no-nonlinearity",
 )
 class NoNonlinearityAnywhere(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -709,6 +734,7 @@ class NoNonlinearityAnywhere(Right):
     "Two matrices in a row are one matrix: without something in between, the "
     "hidden layer of the "
     "encoder adds nothing.",
+    "no-nonlinearity",
 )
 class NoNonlinearityInTheEncoder(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -722,6 +748,7 @@ class NoNonlinearityInTheEncoder(Right):
     "A sigmoid behind two matrices bends each pixel by itself. The hidden layer "
     "needs a "
     "nonlinearity of its own.",
+    "no-nonlinearity",
 )
 class NoNonlinearityInTheDecoderButThe(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -736,6 +763,7 @@ class NoNonlinearityInTheDecoderButThe(Right):
     "Autoencoder",
     "The width of the hidden layers is written into the code",
     "hidden_dim is an argument, and nothing uses it.",
+    "width-written",
 )
 class TheWidthOfTheHiddenLayersIs(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -746,6 +774,7 @@ class TheWidthOfTheHiddenLayersIs(Right):
     "Autoencoder",
     "The decoder's width is written into the code",
     "hidden_dim is used in the encoder. And in the decoder?",
+    "width-written",
 )
 class TheDecoderSWidthIsWrittenInto(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -761,6 +790,7 @@ class TheDecoderSWidthIsWrittenInto(Right):
     "A Module finds its layers among its attributes, in nn.ModuleList and in "
     "nn.Sequential, but "
     "not inside a Python list.",
+    "not-registered",
 )
 class TheLayersAreInAPlainList(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -784,6 +814,7 @@ class TheLayersAreInAPlainList(Right):
     "A tensor becomes a parameter by nn.Parameter. As a plain attribute it is "
     "neither saved nor "
     "trained.",
+    "not-registered",
 )
 class APlainTensorInPlaceOfA(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -799,6 +830,7 @@ class APlainTensorInPlaceOfA(Right):
     "Autoencoder",
     "The weights are constants",
     "Hidden units that start equal get equal gradients and stay equal for ever.",
+    "constant-weights",
 )
 class TheWeightsAreConstants(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -813,6 +845,7 @@ class TheWeightsAreConstants(Right):
     "The caller sets the seed. With one inside, every instance starts from the "
     "same weights, and "
     "everyone else's random numbers start over too.",
+    "seed-inside",
 )
 class ASeedIsSetInside(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -826,6 +859,7 @@ class ASeedIsSetInside(Right):
     "The result has another dtype than module and inputs. The next layer would "
     "stop with an "
     "error.",
+    "float64-outside",
 )
 class Float64ComesOutOfAFloat32Module(Right):
     def decode(self, z):
@@ -836,6 +870,7 @@ class Float64ComesOutOfAFloat32Module(Right):
     "Autoencoder",
     "float32 is written into a method",
     "In a float64 module the digits after the seventh are lost on the way.",
+    "float32-inside",
 )
 class Float32IsWrittenIntoAMethod(Right):
     def decode(self, z):
@@ -849,6 +884,7 @@ class Float32IsWrittenIntoAMethod(Right):
     "This works on your laptop and stops on a GPU. Make new tensors where the "
     "inputs are, or "
     "register them.",
+    "cpu-tensor",
 )
 class ATensorIsMadeOnTheCPU(Right):
     def decode(self, z):
@@ -860,6 +896,7 @@ class ATensorIsMadeOnTheCPU(Right):
     "Autoencoder",
     "decode ignores its argument",
     "decode is handed a code. Which image comes out for two different codes?",
+    "ignores-input",
 )
 class DecodeIgnoresItsArgument(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -894,6 +931,7 @@ class TheDecoderAlsoGetsTheEncoderS(Right):
     "Autoencoder",
     "No Module",
     "PyTorch finds the parameters of an nn.Module. This class inherits from nothing.",
+    "no-module",
 )
 class NoModule:
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -913,6 +951,7 @@ class NoModule:
     "Autoencoder",
     "super().__init__() comes too late",
     "An nn.Module must be set up before a layer can be assigned to it.",
+    "super-init",
 )
 class SuperInitComesTooLate(Right):
     def __init__(self, input_dim, hidden_dim, latent_dim):

@@ -76,6 +76,7 @@ class RightVAE(nn.Module):
     "One head for mu and log_var",
     "Where the code lies and how sure of it one is are two questions. Here they have one answer: "
     "an image with a large mu is always an uncertain one.",
+    "one-head",
 )
 class OneHeadForBoth(RightEncoder):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -91,6 +92,7 @@ class OneHeadForBoth(RightEncoder):
     "Encoder",
     "log_var is minus mu",
     "One head is still all there is: the second number can be computed from the first.",
+    "one-head",
 )
 class LogVarIsMinusMu(RightEncoder):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -107,6 +109,7 @@ class LogVarIsMinusMu(RightEncoder):
     "One log-variance for all latents",
     "A latent that matters is known exactly, one that does not is left to the prior. With a "
     "single number for all of them neither can happen.",
+    "one-log-var",
 )
 class OneLogVarianceForAllLatents(RightEncoder):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -124,6 +127,7 @@ class OneLogVarianceForAllLatents(RightEncoder):
     "The log-variance is a parameter without x",
     "Some images are ambiguous and others are not. Who tells the decoder which is which, if the "
     "spread is the same for all?",
+    "log-var-without-x",
 )
 class TheLogVarianceIsAParameter(RightEncoder):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -140,6 +144,7 @@ class TheLogVarianceIsAParameter(RightEncoder):
     "Encoder",
     "The log-variance is a free parameter that starts at zero",
     "It can learn one spread for the whole data set. Which of two images does it say more about?",
+    "log-var-without-x",
 )
 class TheLogVarianceIsAFreeZero(RightEncoder):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -157,6 +162,7 @@ class TheLogVarianceIsAFreeZero(RightEncoder):
     "The weights of the log-variance's head start at zero",
     "A calm start, but the contract asks for a log_var that depends on x from the first step on. A "
     "smaller random start is calm too.",
+    "head-starts-at-zero",
 )
 class TheHeadStartsAtZero(RightEncoder):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -169,6 +175,7 @@ class TheHeadStartsAtZero(RightEncoder):
     "A spread is returned, not its logarithm",
     "The second output is the logarithm of the variance: whoever takes its exponential next would "
     "do so twice.",
+    "exponential",
 )
 class TheStandardDeviationIsReturned(RightEncoder):
     def forward(self, x):
@@ -181,6 +188,7 @@ class TheStandardDeviationIsReturned(RightEncoder):
     "A softplus keeps log_var positive",
     "A variance is positive. Its logarithm is negative for every spread below 1, and most latents "
     "that carry information are there.",
+    "softplus",
 )
 class ASoftplusKeepsLogVarPositive(RightEncoder):
     def forward(self, x):
@@ -192,6 +200,7 @@ class ASoftplusKeepsLogVarPositive(RightEncoder):
     "Encoder",
     "A ReLU on log_var",
     "A spread below 1 has a negative log_var. Here it is cut off, together with its gradient.",
+    "relu-last",
 )
 class AReLUOnLogVar(RightEncoder):
     def forward(self, x):
@@ -204,6 +213,7 @@ class AReLUOnLogVar(RightEncoder):
     "A ReLU behind both heads",
     "Neither a mean nor a log-variance has a sign that is forbidden. Which layers need a "
     "nonlinearity after them, and which are read as they are?",
+    "relu-last",
 )
 class AReLUBehindBothHeads(RightEncoder):
     def forward(self, x):
@@ -216,6 +226,7 @@ class AReLUBehindBothHeads(RightEncoder):
     "The log-variance is computed from x, past the hidden layer",
     "The sizes meet, and the second question gets no hidden layer: a linear map of the pixels "
     "answers it.",
+    "past-the-hidden-layer",
 )
 class TheLogVarianceIsComputedFromX(RightEncoder):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -231,6 +242,7 @@ class TheLogVarianceIsComputedFromX(RightEncoder):
     "A ReLU on mu",
     "The prior lies on both sides of 0, and with a ReLU half of the space is never used. Which "
     "layers need a nonlinearity behind them?",
+    "relu-last",
 )
 class AReLUOnMu(RightEncoder):
     def forward(self, x):
@@ -243,6 +255,7 @@ class AReLUOnMu(RightEncoder):
     "A tanh on mu",
     "The codes are locked into a cube. What keeps them near 0 is the KL, and it says at what price "
     "they may leave.",
+    "tanh-last",
 )
 class ATanhOnMu(RightEncoder):
     def forward(self, x):
@@ -255,6 +268,7 @@ class ATanhOnMu(RightEncoder):
     "log_var is clamped for safety",
     "Beyond the clamp the gradient is zero, so what got there stays there. The KL pulls "
     "it back without help.",
+    "clamped",
 )
 class LogVarIsClamped(RightEncoder):
     def forward(self, x):
@@ -266,6 +280,7 @@ class LogVarIsClamped(RightEncoder):
     "Encoder",
     "One tensor with both halves",
     "Both halves are there. The caller unpacks two things: mu, log_var = encoder(x).",
+    "joined",
 )
 class OneTensorWithBothHalves(RightEncoder):
     def forward(self, x):
@@ -277,6 +292,7 @@ class OneTensorWithBothHalves(RightEncoder):
     "A sample is returned as well",
     "The encoder says what q is. Drawing from it is the next step and needs noise, which comes "
     "from outside.",
+    "part-too-many",
 )
 class ASampleIsReturnedAsWell(RightEncoder):
     def forward(self, x):
@@ -288,6 +304,7 @@ class ASampleIsReturnedAsWell(RightEncoder):
     "Encoder",
     "A sample takes the place of mu",
     "Two calls with the same image differ. The mean is asked for; the noise has a place of its own.",
+    "noise-inside",
 )
 class ASampleTakesThePlaceOfMu(RightEncoder):
     def forward(self, x):
@@ -299,6 +316,7 @@ class ASampleTakesThePlaceOfMu(RightEncoder):
     "Encoder",
     "A single latent loses its dimension",
     "mu is (batch, latent), also where latent is 1. squeeze removes what happens to be 1.",
+    "squeezed",
 )
 class ASingleLatentLosesItsDimension(RightEncoder):
     def forward(self, x):
@@ -310,6 +328,7 @@ class ASingleLatentLosesItsDimension(RightEncoder):
     "Encoder",
     "hidden_dim and latent_dim change places",
     "Print the shape of mu for three different sizes: which of the arguments sets it?",
+    "sizes-exchanged",
 )
 class HiddenDimAndLatentDimChangePlaces(RightEncoder):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -322,6 +341,7 @@ class HiddenDimAndLatentDimChangePlaces(RightEncoder):
     "Where the error shows two shapes: the last number of the first and the first of the second must "
     "agree. Write beside each layer what comes in and what goes out, in the names of the three "
     "arguments. (784, say, is right for one data set only.)",
+    "sizes-do-not-meet",
 )
 class TheSizeOfMNIST(RightEncoder):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -332,6 +352,7 @@ class TheSizeOfMNIST(RightEncoder):
     "Encoder",
     "The constructor's parameters have other names",
     "Later lessons build this with keywords. Keep the names of the signature.",
+    "names",
 )
 class TheConstructorsParametersHaveOtherNames(RightEncoder):
     def __init__(self, in_features, hidden, code):
@@ -342,6 +363,7 @@ class TheConstructorsParametersHaveOtherNames(RightEncoder):
     "Encoder",
     "The parameter of forward has another name",
     "Later lessons call encoder(x=...). Keep the names of the signature.",
+    "names",
 )
 class TheParameterOfForwardHasAnotherName(RightEncoder):
     def forward(self, images):
@@ -352,6 +374,7 @@ class TheParameterOfForwardHasAnotherName(RightEncoder):
     "Encoder",
     "The batch's mean is subtracted",
     "What an image is encoded as depends on its neighbours in the batch. Alone it would be 0.",
+    "rows-mixed",
 )
 class TheBatchsMeanIsSubtracted(RightEncoder):
     def forward(self, x):
@@ -363,6 +386,7 @@ class TheBatchsMeanIsSubtracted(RightEncoder):
     "Dropout in the encoder",
     "In training mode two calls with the same images differ. The one source of chance in a VAE is "
     "the noise that z is drawn with.",
+    "dropout",
 )
 class DropoutInTheEncoder(RightEncoder):
     def hidden(self, x):
@@ -374,6 +398,7 @@ class DropoutInTheEncoder(RightEncoder):
     "Batch normalisation in the encoder",
     "In training mode q(z|x) of one image depends on the others in its batch, and the ELBO is no "
     "longer a sum over images.",
+    "batch-norm",
 )
 class BatchNormalisationInTheEncoder(RightEncoder):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -389,6 +414,7 @@ class BatchNormalisationInTheEncoder(RightEncoder):
     "The first batch's mean is remembered",
     "The result depends on what was seen first. Whatever a model keeps belongs into its state, put "
     "there by training.",
+    "remembers",
 )
 class TheFirstBatchsMeanIsRemembered(RightEncoder):
     centre = None
@@ -403,6 +429,7 @@ class TheFirstBatchsMeanIsRemembered(RightEncoder):
     "Encoder",
     "The images are centred in place",
     "The caller's images have other values after the call. Methods that end in _ write in place.",
+    "in-place",
 )
 class TheImagesAreCentredInPlace(RightEncoder):
     def forward(self, x):
@@ -415,6 +442,7 @@ class TheImagesAreCentredInPlace(RightEncoder):
     "Encoder",
     "The log-variance's head sees a detached hidden layer",
     "The head learns, and what it would like the hidden layer to tell it is never heard.",
+    "gradient-cut",
 )
 class TheHeadSeesADetachedHiddenLayer(RightEncoder):
     def forward(self, x):
@@ -426,6 +454,7 @@ class TheHeadSeesADetachedHiddenLayer(RightEncoder):
     "Encoder",
     "A bias is used in both heads, in one of them detached",
     "A parameter that is used twice gets its gradient from both places. Here one is cut off.",
+    "gradient-cut",
 )
 class ABiasIsUsedInBothHeads(RightEncoder):
     def forward(self, x):
@@ -438,6 +467,7 @@ class ABiasIsUsedInBothHeads(RightEncoder):
     "The images are detached on entry",
     "Whoever asks how the code changes with the image gets no answer. The parameters would learn "
     "without that detach too.",
+    "input-detached",
 )
 class TheImagesAreDetachedOnEntry(RightEncoder):
     def forward(self, x):
@@ -448,6 +478,7 @@ class TheImagesAreDetachedOnEntry(RightEncoder):
     "Encoder",
     "The log-variance is computed under no_grad",
     "What is computed under no_grad has no path back: the spread stays as it was initialised.",
+    "gradient-missing",
 )
 class TheLogVarianceIsComputedUnderNoGrad(RightEncoder):
     def forward(self, x):
@@ -461,6 +492,7 @@ class TheLogVarianceIsComputedUnderNoGrad(RightEncoder):
     "Encoder",
     "A layer is made and never used",
     "Read __init__ and forward side by side: which layer is never called?",
+    "unused-layer",
 )
 class ALayerIsMadeAndNeverUsed(RightEncoder):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -472,6 +504,7 @@ class ALayerIsMadeAndNeverUsed(RightEncoder):
     "Encoder",
     "No nonlinearity in the encoder",
     "Two matrices in a row are one matrix, so the hidden layer adds nothing.",
+    "no-nonlinearity",
 )
 class NoNonlinearityInTheEncoder(RightEncoder):
     def hidden(self, x):
@@ -482,6 +515,7 @@ class NoNonlinearityInTheEncoder(RightEncoder):
     "Encoder",
     "Only the log-variance goes through the hidden layer",
     "mu is a linear map of the pixels here, which is what PCA has too.",
+    "past-the-hidden-layer",
 )
 class OnlyTheLogVarianceGoesThroughTheHiddenLayer(RightEncoder):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -496,6 +530,7 @@ class OnlyTheLogVarianceGoesThroughTheHiddenLayer(RightEncoder):
     "Encoder",
     "The width of the hidden layer is written into the code",
     "hidden_dim is an argument, and nothing uses it.",
+    "width-written",
 )
 class TheWidthIsWrittenIntoTheCode(RightEncoder):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -507,6 +542,7 @@ class TheWidthIsWrittenIntoTheCode(RightEncoder):
     "The heads are in a plain list",
     "A Module finds its layers among its attributes and in nn.ModuleList, but not inside a "
     "Python list: they are neither trained nor saved.",
+    "not-registered",
 )
 class TheHeadsAreInAPlainList(RightEncoder):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -524,6 +560,7 @@ class TheHeadsAreInAPlainList(RightEncoder):
     "A plain tensor in place of a parameter",
     "A tensor becomes a parameter by nn.Parameter. As a plain attribute it is neither saved nor "
     "trained.",
+    "not-registered",
 )
 class APlainTensorInPlaceOfAParameter(RightEncoder):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -539,6 +576,7 @@ class APlainTensorInPlaceOfAParameter(RightEncoder):
     "Encoder",
     "A head is made in forward",
     "A layer that is made in forward has new random weights at each call, and no optimiser knows it.",
+    "noise-inside",
 )
 class AHeadIsMadeInForward(RightEncoder):
     def forward(self, x):
@@ -552,6 +590,7 @@ class AHeadIsMadeInForward(RightEncoder):
     "Encoder",
     "The weights start as constants",
     "Hidden units that start equal get equal gradients and stay equal for ever.",
+    "constant-weights",
 )
 class TheWeightsStartAsConstants(RightEncoder):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -565,6 +604,7 @@ class TheWeightsStartAsConstants(RightEncoder):
     "A seed is set inside",
     "The caller sets the seed. With one inside, every instance starts from the same weights, and "
     "everyone else's random numbers start over too.",
+    "seed-inside",
 )
 class ASeedIsSetInside(RightEncoder):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -576,6 +616,7 @@ class ASeedIsSetInside(RightEncoder):
     "Encoder",
     "float32 is written into forward",
     "In a float64 module the digits after the seventh are lost on the way.",
+    "float32-inside",
 )
 class Float32IsWrittenIntoForward(RightEncoder):
     def forward(self, x):
@@ -587,6 +628,7 @@ class Float32IsWrittenIntoForward(RightEncoder):
     "Encoder",
     "float64 comes out of a float32 module",
     "The result has another dtype than module and inputs. The decoder would stop with an error.",
+    "float64-outside",
 )
 class Float64ComesOutOfAFloat32Module(RightEncoder):
     def forward(self, x):
@@ -599,6 +641,7 @@ class Float64ComesOutOfAFloat32Module(RightEncoder):
     "A tensor is made on the CPU, wherever the inputs are",
     "This works on your laptop and stops on a GPU. Make new tensors where the inputs are, or "
     "register them.",
+    "cpu-tensor",
 )
 class ATensorIsMadeOnTheCPU(RightEncoder):
     def forward(self, x):
@@ -610,6 +653,7 @@ class ATensorIsMadeOnTheCPU(RightEncoder):
     "Encoder",
     "super().__init__() is forgotten",
     "An nn.Module must be set up before a layer can be assigned to it.",
+    "super-init",
 )
 class SuperInitIsForgotten(RightEncoder):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -624,6 +668,7 @@ class SuperInitIsForgotten(RightEncoder):
     "Probabilities come out, not logits",
     "The loss of lesson 06 takes logits. A sigmoid here and another one there flatten every image "
     "to grey.",
+    "probabilities",
 )
 class ProbabilitiesComeOut(RightDecoder):
     def forward(self, z):
@@ -634,6 +679,7 @@ class ProbabilitiesComeOut(RightDecoder):
     "Decoder",
     "A ReLU after the last layer",
     "No pixel can be white then: a probability below one half has a negative logit.",
+    "relu-last",
 )
 class AReLUAfterTheLastLayer(RightDecoder):
     def forward(self, z):
@@ -644,6 +690,7 @@ class AReLUAfterTheLastLayer(RightDecoder):
     "Decoder",
     "A tanh after the last layer",
     "A logit between -1 and 1 is a probability between 0.27 and 0.73. Images are blacker and whiter.",
+    "tanh-last",
 )
 class ATanhAfterTheLastLayer(RightDecoder):
     def forward(self, z):
@@ -655,6 +702,7 @@ class ATanhAfterTheLastLayer(RightDecoder):
     "The logits are clamped for safety",
     "The likelihood of lesson 06 is finite for every logit. Behind a clamp the gradient is zero "
     "where it is needed most.",
+    "clamped",
 )
 class TheLogitsAreClamped(RightDecoder):
     def forward(self, z):
@@ -665,6 +713,7 @@ class TheLogitsAreClamped(RightDecoder):
     "Decoder",
     "A log-softmax over the pixels",
     "It makes one pixel out of all of them the winner. Here each pixel is a coin of its own.",
+    "log-softmax",
 )
 class ALogSoftmaxOverThePixels(RightDecoder):
     def forward(self, z):
@@ -675,6 +724,7 @@ class ALogSoftmaxOverThePixels(RightDecoder):
     "Decoder",
     "Binary pixels come out",
     "The decoder describes the coins; nobody has flipped them yet. A step has no gradient either.",
+    "hard-values",
 )
 class BinaryPixelsComeOut(RightDecoder):
     def forward(self, z):
@@ -686,6 +736,7 @@ class BinaryPixelsComeOut(RightDecoder):
     "Decoder",
     "The sizes in the encoder's order",
     "Read the signature: the decoder starts where the encoder ends.",
+    "sizes-exchanged",
 )
 class TheSizesInTheEncodersOrder(RightDecoder):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -697,6 +748,7 @@ class TheSizesInTheEncodersOrder(RightDecoder):
     "What comes before the latents is flattened",
     "A code may come with other dimensions in front than the batch alone. Does nn.Linear need "
     "any help with them?",
+    "sizes-do-not-meet",
 )
 class WhatComesBeforeTheLatentsIsFlattened(RightDecoder):
     def forward(self, z):
@@ -707,6 +759,7 @@ class WhatComesBeforeTheLatentsIsFlattened(RightDecoder):
     "Decoder",
     "A batch of one loses its dimension",
     "A batch of one image is (1, input). squeeze removes what happens to be 1.",
+    "squeezed",
 )
 class ABatchOfOneLosesItsDimension(RightDecoder):
     def forward(self, z):
@@ -717,6 +770,7 @@ class ABatchOfOneLosesItsDimension(RightDecoder):
     "Decoder",
     "A single latent is squeezed away before the first layer",
     "z is (batch, latent), also where latent is 1. squeeze removes what happens to be 1.",
+    "squeezed",
 )
 class ASingleLatentIsSqueezedAwayFirst(RightDecoder):
     def forward(self, z):
@@ -727,6 +781,8 @@ class ASingleLatentIsSqueezedAwayFirst(RightDecoder):
     "Decoder",
     "Images come out, with height and width",
     "Images are flat in this course: (batch, input). The picture's shape is a matter of drawing.",
+    "image-shaped",
+    "kept-dimension",
 )
 class ImagesComeOut(RightDecoder):
     def forward(self, z):
@@ -737,6 +793,7 @@ class ImagesComeOut(RightDecoder):
     "Decoder",
     "The size of the image is written into the last layer",
     "784 is right for one data set. The sizes are arguments.",
+    "size-written",
 )
 class TheSizeOfTheImageIsWrittenIn(RightDecoder):
     def __init__(self, latent_dim, hidden_dim, input_dim):
@@ -747,6 +804,7 @@ class TheSizeOfTheImageIsWrittenIn(RightDecoder):
     "Decoder",
     "The decoder's forward calls its argument something else",
     "Later lessons call decoder(z=...). Keep the names of the signature.",
+    "names",
 )
 class TheParameterOfForwardIsNotZ(RightDecoder):
     def forward(self, code):
@@ -757,6 +815,7 @@ class TheParameterOfForwardIsNotZ(RightDecoder):
     "Decoder",
     "The codes are standardised over the batch",
     "The image for a code depends on the codes beside it. A code alone would become 0.",
+    "rows-mixed",
 )
 class TheCodesAreStandardisedOverTheBatch(RightDecoder):
     def forward(self, z):
@@ -767,6 +826,7 @@ class TheCodesAreStandardisedOverTheBatch(RightDecoder):
     "Decoder",
     "Dropout in the decoder",
     "In training mode one code gives many images. All the chance is in z and in the coins.",
+    "dropout",
 )
 class DropoutInTheDecoder(RightDecoder):
     def forward(self, z):
@@ -778,6 +838,7 @@ class DropoutInTheDecoder(RightDecoder):
     "Decoder",
     "Batch normalisation in the decoder",
     "In training mode the image for a code depends on the other codes of its batch.",
+    "batch-norm",
 )
 class BatchNormalisationInTheDecoder(RightDecoder):
     def __init__(self, latent_dim, hidden_dim, input_dim):
@@ -792,6 +853,7 @@ class BatchNormalisationInTheDecoder(RightDecoder):
     "Decoder",
     "Noise is added to the code",
     "The code arrives with its noise already in it: eps was added when z was made.",
+    "noise-inside",
 )
 class NoiseIsAddedToTheCode(RightDecoder):
     def forward(self, z):
@@ -802,6 +864,7 @@ class NoiseIsAddedToTheCode(RightDecoder):
     "Decoder",
     "The mean of the first codes is remembered",
     "The result depends on what was decoded first. A forward pass leaves no trace.",
+    "remembers",
 )
 class TheFirstCodesAreRemembered(RightDecoder):
     centre = None
@@ -816,6 +879,7 @@ class TheFirstCodesAreRemembered(RightDecoder):
     "Decoder",
     "The code is changed in place",
     "The caller's z has other values after the call, and the KL of a sample may still need it.",
+    "in-place",
 )
 class TheCodeIsChangedInPlace(RightDecoder):
     def forward(self, z):
@@ -828,6 +892,7 @@ class TheCodeIsChangedInPlace(RightDecoder):
     "Decoder",
     "A bias is used twice, the second time detached",
     "A parameter that is used twice gets its gradient from both places. Here one is cut off.",
+    "gradient-cut",
 )
 class ABiasIsUsedTwice(RightDecoder):
     def forward(self, z):
@@ -839,6 +904,7 @@ class ABiasIsUsedTwice(RightDecoder):
     "The code is detached on entry",
     "The decoder learns, and no gradient reaches z: the encoder never hears what its codes are "
     "worth.",
+    "input-detached",
 )
 class TheCodeIsDetachedOnEntry(RightDecoder):
     def forward(self, z):
@@ -849,6 +915,7 @@ class TheCodeIsDetachedOnEntry(RightDecoder):
     "Decoder",
     "A decoder's layer is made and never used",
     "Read __init__ and forward side by side: which layer is never called?",
+    "unused-layer",
 )
 class ADecodersLayerIsNeverUsed(RightDecoder):
     def __init__(self, latent_dim, hidden_dim, input_dim):
@@ -860,6 +927,7 @@ class ADecodersLayerIsNeverUsed(RightDecoder):
     "Decoder",
     "No nonlinearity in the decoder",
     "Two matrices in a row are one matrix. The images would lie on a plane, as those of PCA do.",
+    "no-nonlinearity",
 )
 class NoNonlinearityInTheDecoder(RightDecoder):
     def forward(self, z):
@@ -870,6 +938,7 @@ class NoNonlinearityInTheDecoder(RightDecoder):
     "Decoder",
     "The decoder's width is written into the code",
     "hidden_dim is an argument, and nothing uses it.",
+    "width-written",
 )
 class TheDecodersWidthIsWrittenIn(RightDecoder):
     def __init__(self, latent_dim, hidden_dim, input_dim):
@@ -881,6 +950,7 @@ class TheDecodersWidthIsWrittenIn(RightDecoder):
     "The decoder's layers are in a plain list",
     "A Module finds its layers among its attributes and in nn.ModuleList, but not inside a "
     "Python list: they are neither trained nor saved.",
+    "not-registered",
 )
 class TheDecodersLayersAreInAPlainList(RightDecoder):
     def __init__(self, latent_dim, hidden_dim, input_dim):
@@ -897,6 +967,7 @@ class TheDecodersLayersAreInAPlainList(RightDecoder):
     "The mean image is a plain tensor",
     "As a plain attribute it is neither saved nor trained. nn.Parameter or register_buffer keep it "
     "in the state.",
+    "not-registered",
 )
 class TheMeanImageIsAPlainTensor(RightDecoder):
     def __init__(self, latent_dim, hidden_dim, input_dim):
@@ -912,6 +983,7 @@ class TheMeanImageIsAPlainTensor(RightDecoder):
     "Decoder",
     "The decoder's weights start as constants",
     "Hidden units that start equal get equal gradients and stay equal for ever.",
+    "constant-weights",
 )
 class TheDecodersWeightsStartAsConstants(RightDecoder):
     def __init__(self, latent_dim, hidden_dim, input_dim):
@@ -924,6 +996,7 @@ class TheDecodersWeightsStartAsConstants(RightDecoder):
     "Decoder",
     "float32 is written into the decoder",
     "In a float64 module the digits after the seventh are lost on the way.",
+    "float32-inside",
 )
 class Float32IsWrittenIntoTheDecoder(RightDecoder):
     def forward(self, z):
@@ -934,6 +1007,7 @@ class Float32IsWrittenIntoTheDecoder(RightDecoder):
     "Decoder",
     "float64 logits come out of a float32 decoder",
     "The result has another dtype than module and input: it should follow them.",
+    "float64-outside",
 )
 class Float64LogitsComeOut(RightDecoder):
     def forward(self, z):
@@ -945,6 +1019,7 @@ class Float64LogitsComeOut(RightDecoder):
     "A tensor of the decoder is made on the CPU",
     "This works on your laptop and stops on a GPU. Make new tensors where the inputs are, or "
     "register them.",
+    "cpu-tensor",
 )
 class ATensorOfTheDecoderIsMadeOnTheCPU(RightDecoder):
     def forward(self, z):
@@ -956,6 +1031,7 @@ class ATensorOfTheDecoderIsMadeOnTheCPU(RightDecoder):
     "Decoder",
     "The image does not depend on the code",
     "Decode two different codes. What has the decoder learnt about z?",
+    "ignores-input",
 )
 class TheImageDoesNotDependOnTheCode(RightDecoder):
     def __init__(self, latent_dim, hidden_dim, input_dim):
@@ -973,6 +1049,7 @@ class TheImageDoesNotDependOnTheCode(RightDecoder):
     "VAE",
     "The variance where the standard deviation belongs",
     "eps counts standard deviations. Which power of exp(log_var) is one?",
+    "variance-for-std",
 )
 class TheVarianceWhereTheStandardDeviationBelongs(RightVAE):
     def draw(self, mu, log_var, eps):
@@ -983,6 +1060,7 @@ class TheVarianceWhereTheStandardDeviationBelongs(RightVAE):
     "VAE",
     "log_var is taken for the standard deviation",
     "A spread can be multiplied with the noise, a logarithm cannot: it may be negative.",
+    "log-var-as-std",
 )
 class LogVarIsTakenForTheStandardDeviation(RightVAE):
     def draw(self, mu, log_var, eps):
@@ -994,6 +1072,7 @@ class LogVarIsTakenForTheStandardDeviation(RightVAE):
     "The noise is forgotten",
     "With z = mu this is the autoencoder of lesson 01 with a penalty: the decoder never sees the "
     "spread that the KL is paid for.",
+    "noise-forgotten",
 )
 class TheNoiseIsForgotten(RightVAE):
     def draw(self, mu, log_var, eps):
@@ -1005,6 +1084,7 @@ class TheNoiseIsForgotten(RightVAE):
     "The decoder reads mu, and z is only returned",
     "What eps does never reaches the picture. Which of the encoder's words does the KL charge for, "
     "and does the decoder hear them with their noise?",
+    "decoder-reads-mu",
 )
 class TheDecoderReadsMu(RightVAE):
     def forward(self, x, eps):
@@ -1016,6 +1096,7 @@ class TheDecoderReadsMu(RightVAE):
     "VAE",
     "z is mu, and no noise is added",
     "The noise stops before the decoder. How many images should come out for four samples of eps?",
+    "noise-forgotten",
 )
 class ZIsMu(RightVAE):
     def draw(self, mu, log_var, eps):
@@ -1027,6 +1108,7 @@ class ZIsMu(RightVAE):
     "mu and log_var change places on their way to z",
     "What comes back is in order; what reparameterize is given is not. Which of its arguments does "
     "it exponentiate?",
+    "mu-log-var-exchanged",
 )
 class MuAndLogVarChangePlacesOnTheirWayToZ(RightVAE):
     def draw(self, mu, log_var, eps):
@@ -1037,6 +1119,7 @@ class MuAndLogVarChangePlacesOnTheirWayToZ(RightVAE):
     "VAE",
     "The noise is drawn inside, and eps ignored",
     "Two calls with the same arguments should agree. Noise is always an argument in this course.",
+    "noise-inside",
 )
 class TheNoiseIsDrawnInside(RightVAE):
     def draw(self, mu, log_var, eps):
@@ -1047,6 +1130,7 @@ class TheNoiseIsDrawnInside(RightVAE):
     "VAE",
     "Noise in training mode only",
     "An evaluation asks for the bound too, with the noise that it was given.",
+    "noise-in-training-only",
 )
 class NoiseInTrainingModeOnly(RightVAE):
     def draw(self, mu, log_var, eps):
@@ -1058,6 +1142,7 @@ class NoiseInTrainingModeOnly(RightVAE):
     "The noise is cut off at two standard deviations",
     "One draw in twenty lies further out. Without them q is not the Gaussian that the KL is "
     "charged for.",
+    "noise-cut",
 )
 class TheNoiseIsCutOff(RightVAE):
     def draw(self, mu, log_var, eps):
@@ -1068,6 +1153,7 @@ class TheNoiseIsCutOff(RightVAE):
     "VAE",
     "A small number is added to the standard deviation",
     "exp is never zero, so nothing needs protection. The decoder sees another q than the KL does.",
+    "small-added-to-std",
 )
 class ASmallNumberIsAdded(RightVAE):
     def draw(self, mu, log_var, eps):
@@ -1078,6 +1164,7 @@ class ASmallNumberIsAdded(RightVAE):
     "VAE",
     "log_var is clamped on its way to z, but not in what is returned",
     "The KL is charged for one q, and the decoder sees samples of another one.",
+    "spread-clamped",
 )
 class LogVarIsClampedOnItsWayToZ(RightVAE):
     def draw(self, mu, log_var, eps):
@@ -1088,6 +1175,7 @@ class LogVarIsClampedOnItsWayToZ(RightVAE):
     "VAE",
     "mu and log_var change places in what is returned",
     "Read the order in the docstring of forward. The KL is not symmetric in the two.",
+    "mu-log-var-exchanged",
 )
 class MuAndLogVarChangePlaces(RightVAE):
     def forward(self, x, eps):
@@ -1099,6 +1187,7 @@ class MuAndLogVarChangePlaces(RightVAE):
     "VAE",
     "z comes first",
     "Read the order in the docstring of forward: the loss takes its first part for the logits.",
+    "order",
 )
 class ZComesFirst(RightVAE):
     def forward(self, x, eps):
@@ -1111,6 +1200,7 @@ class ZComesFirst(RightVAE):
     "z comes second",
     "All four are there. Read their order in the docstring of forward: whoever unpacks them takes "
     "the second for mu.",
+    "order",
 )
 class ZComesSecond(RightVAE):
     def forward(self, x, eps):
@@ -1122,6 +1212,7 @@ class ZComesSecond(RightVAE):
     "VAE",
     "z is not returned",
     "Lesson 09 weighs each sample and needs to know which one it was.",
+    "part-missing",
 )
 class ZIsNotReturned(RightVAE):
     def forward(self, x, eps):
@@ -1132,6 +1223,7 @@ class ZIsNotReturned(RightVAE):
     "VAE",
     "The standard deviation is returned, not the log-variance",
     "Whoever computes the KL from it would take an exponential of a number that is one already.",
+    "std-returned",
 )
 class TheSigmaIsReturned(RightVAE):
     def forward(self, x, eps):
@@ -1143,6 +1235,7 @@ class TheSigmaIsReturned(RightVAE):
     "VAE",
     "mu and log_var are repeated for each sample",
     "There is one q(z|x) for each image, however many samples are drawn: (batch, latent).",
+    "repeated-for-samples",
 )
 class MuAndLogVarAreRepeated(RightVAE):
     def forward(self, x, eps):
@@ -1155,6 +1248,7 @@ class MuAndLogVarAreRepeated(RightVAE):
     "The samples are averaged before they are decoded",
     "The decoder sees the mean of many samples, whose spread is far too small. Each sample has an "
     "image of its own.",
+    "one-image-for-all-samples",
 )
 class TheSamplesAreAveraged(RightVAE):
     def forward(self, x, eps):
@@ -1168,6 +1262,7 @@ class TheSamplesAreAveraged(RightVAE):
     "VAE",
     "Samples and batch change places",
     "Samples come first: z[s] is one sample for every image of the batch.",
+    "exchanged-dimensions",
 )
 class SamplesAndBatchChangePlaces(RightVAE):
     def forward(self, x, eps):
@@ -1181,6 +1276,7 @@ class SamplesAndBatchChangePlaces(RightVAE):
     "VAE",
     "Only the first sample is decoded",
     "Logits are asked for each sample: (num_samples, batch, input).",
+    "one-image-for-all-samples",
 )
 class OnlyTheFirstSampleIsDecoded(RightVAE):
     def forward(self, x, eps):
@@ -1193,6 +1289,7 @@ class OnlyTheFirstSampleIsDecoded(RightVAE):
     "VAE",
     "A single latent is squeezed away",
     "z is (batch, latent), also where latent is 1. squeeze removes what happens to be 1.",
+    "squeezed",
 )
 class ASingleLatentIsSqueezedAway(RightVAE):
     def forward(self, x, eps):
@@ -1204,6 +1301,7 @@ class ASingleLatentIsSqueezedAway(RightVAE):
     "VAE",
     "Probabilities are returned by forward",
     "forward promises logits: the loss of lesson 06 applies the sigmoid itself.",
+    "probabilities",
 )
 class TheDecoderReturnsProbabilities(RightVAE):
     def forward(self, x, eps):
@@ -1215,6 +1313,7 @@ class TheDecoderReturnsProbabilities(RightVAE):
     "VAE",
     "The logits are clamped inside the model",
     "Behind a clamp the gradient is zero where it is needed most, and the likelihood needs no help.",
+    "clamped",
 )
 class TheLogitsAreClampedInside(RightVAE):
     def decode(self, z):
@@ -1225,6 +1324,7 @@ class TheLogitsAreClampedInside(RightVAE):
     "VAE",
     "The log-variance is clamped inside the model",
     "Beyond the clamp the gradient is zero, so what got there stays there.",
+    "clamped",
 )
 class TheLogVarianceIsClampedInside(RightVAE):
     def encode(self, x):
@@ -1236,6 +1336,7 @@ class TheLogVarianceIsClampedInside(RightVAE):
     "VAE",
     "sample returns logits",
     "The name of what is asked for is probability: a number between 0 and 1.",
+    "sample-logits",
 )
 class SampleReturnsLogits(RightVAE):
     def sample(self, z):
@@ -1246,6 +1347,7 @@ class SampleReturnsLogits(RightVAE):
     "VAE",
     "sample applies the sigmoid twice",
     "Every pixel lies between 0.5 and 0.73 then. How many sigmoids turn a logit into a probability?",
+    "sigmoid-twice",
 )
 class SampleAppliesTheSigmoidTwice(RightVAE):
     def sample(self, z):
@@ -1256,6 +1358,7 @@ class SampleAppliesTheSigmoidTwice(RightVAE):
     "VAE",
     "sample returns hard pixels",
     "A probability is asked for, with a gradient. Whoever wants 0 or 1 flips the coins afterwards.",
+    "sample-rounds",
 )
 class SampleReturnsHardPixels(RightVAE):
     def sample(self, z):
@@ -1267,6 +1370,7 @@ class SampleReturnsHardPixels(RightVAE):
     "VAE",
     "sample flips the coins",
     "Two calls with the same code should agree. The probability is asked for, not a draw.",
+    "sample-draws",
 )
 class SampleFlipsTheCoins(RightVAE):
     def sample(self, z):
@@ -1277,6 +1381,7 @@ class SampleFlipsTheCoins(RightVAE):
     "VAE",
     "sample adds noise to the code",
     "z is the code already, drawn by whoever calls. Noise on top makes it another one.",
+    "sample-noise",
 )
 class SampleAddsNoiseToTheCode(RightVAE):
     def sample(self, z):
@@ -1287,6 +1392,7 @@ class SampleAddsNoiseToTheCode(RightVAE):
     "VAE",
     "sample has no gradient",
     "Lesson 11 asks how an image changes with its code. What is computed under no_grad cannot say.",
+    "sample-no-gradient",
 )
 class SampleHasNoGradient(RightVAE):
     @torch.no_grad()
@@ -1298,6 +1404,7 @@ class SampleHasNoGradient(RightVAE):
     "VAE",
     "sample squashes the code first",
     "forward and sample must give the same image for the same code.",
+    "sample-other-code",
 )
 class SampleSquashesTheCode(RightVAE):
     def sample(self, z):
@@ -1309,6 +1416,7 @@ class SampleSquashesTheCode(RightVAE):
     "The sigmoid is written out, and overflows",
     "exp(1000) is infinite, and infinity over infinity is not a number. Which way of writing the "
     "sigmoid never exponentiates a large number?",
+    "sigmoid-overflows",
 )
 class TheSigmoidIsWrittenOut(RightVAE):
     def sample(self, z):
@@ -1320,6 +1428,7 @@ class TheSigmoidIsWrittenOut(RightVAE):
     "VAE",
     "sample has a decoder of its own",
     "One p(x|z), one decoder: what forward learns must be what sample shows.",
+    "sample-other-decoder",
 )
 class SampleHasADecoderOfItsOwn(RightVAE):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -1334,6 +1443,7 @@ class SampleHasADecoderOfItsOwn(RightVAE):
     "VAE",
     "The decoder also gets the image",
     "p(x|z) may look at z only. With x at hand it needs no code, and nobody can sample from it.",
+    "decoder-sees-x",
 )
 class TheDecoderAlsoGetsTheImage(RightVAE):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -1350,6 +1460,7 @@ class TheDecoderAlsoGetsTheImage(RightVAE):
     "mu is detached on its way into z",
     "The reconstruction never tells the encoder where the code should lie: only the KL is heard, "
     "and it wants 0.",
+    "mu-detached",
 )
 class MuIsDetachedInZ(RightVAE):
     def draw(self, mu, log_var, eps):
@@ -1361,6 +1472,7 @@ class MuIsDetachedInZ(RightVAE):
     "log_var is detached on its way into z",
     "The reconstruction never tells the encoder how much noise it can stand: only the KL is heard, "
     "and it wants a spread of 1.",
+    "log-var-detached",
 )
 class LogVarIsDetachedInZ(RightVAE):
     def draw(self, mu, log_var, eps):
@@ -1371,6 +1483,7 @@ class LogVarIsDetachedInZ(RightVAE):
     "VAE",
     "z is detached before it is decoded",
     "The decoder learns alone. This is the path that lesson 05 was about.",
+    "z-detached",
 )
 class ZIsDetachedBeforeItIsDecoded(RightVAE):
     def forward(self, x, eps):
@@ -1383,6 +1496,8 @@ class ZIsDetachedBeforeItIsDecoded(RightVAE):
     "VAE",
     "z is drawn with Normal.sample",
     "Normal.sample draws noise of its own and cuts the gradient. eps is there to be used.",
+    "noise-inside",
+    "both-detached",
 )
 class ZIsDrawnWithNormalSample(RightVAE):
     def draw(self, mu, log_var, eps):
@@ -1394,6 +1509,7 @@ class ZIsDrawnWithNormalSample(RightVAE):
     "VAE",
     "The samples beyond the first have no gradient",
     "With num_samples the gradient is that of all of them.",
+    "gradient-cut",
 )
 class TheSamplesBeyondTheFirstHaveNoGradient(RightVAE):
     def decode(self, z):
@@ -1406,6 +1522,7 @@ class TheSamplesBeyondTheFirstHaveNoGradient(RightVAE):
     "VAE",
     "The latent bias is used twice, once detached",
     "A parameter that is used twice gets its gradient from both places. Here one is cut off.",
+    "gradient-cut",
 )
 class TheLatentBiasIsUsedTwice(RightVAE):
     def encode(self, x):
@@ -1418,6 +1535,7 @@ class TheLatentBiasIsUsedTwice(RightVAE):
     "The model detaches its images",
     "Whoever asks how the loss changes with a pixel gets no answer. The parameters would learn "
     "without that detach too.",
+    "input-detached",
 )
 class TheModelDetachesItsImages(RightVAE):
     def encode(self, x):
@@ -1428,6 +1546,7 @@ class TheModelDetachesItsImages(RightVAE):
     "VAE",
     "The encoder is frozen",
     "A parameter with requires_grad=False is no parameter to an optimiser.",
+    "gradient-missing",
 )
 class TheEncoderIsFrozen(RightVAE):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -1439,6 +1558,7 @@ class TheEncoderIsFrozen(RightVAE):
     "VAE",
     "A module is made and never used",
     "Read __init__ and the methods side by side: what is never called?",
+    "unused-layer",
 )
 class AModuleIsMadeAndNeverUsed(RightVAE):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -1450,6 +1570,7 @@ class AModuleIsMadeAndNeverUsed(RightVAE):
     "VAE",
     "One head serves for mu and log_var",
     "Where the code lies and how sure of it one is are two questions, and have two answers.",
+    "one-head",
 )
 class OneHeadServesForBoth(RightVAE):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -1466,6 +1587,7 @@ class OneHeadServesForBoth(RightVAE):
     "One log-variance serves for all latents",
     "A latent that matters is known exactly, one that does not is left to the prior. With a "
     "single number for all of them neither can happen.",
+    "one-log-var",
 )
 class OneLogVarianceServesForAll(RightVAE):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -1481,6 +1603,7 @@ class OneLogVarianceServesForAll(RightVAE):
     "VAE",
     "The spread's head starts at zero",
     "The contract asks for a log_var that depends on x from the first step on.",
+    "head-starts-at-zero",
 )
 class TheSpreadsHeadStartsAtZero(RightVAE):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -1492,6 +1615,7 @@ class TheSpreadsHeadStartsAtZero(RightVAE):
     "VAE",
     "No nonlinearity in the model's decoder",
     "Two matrices in a row are one matrix: the images lie on a plane, bent by the sigmoid alone.",
+    "no-nonlinearity",
 )
 class NoNonlinearityInTheModelsDecoder(RightVAE):
     def decode(self, z):
@@ -1502,6 +1626,7 @@ class NoNonlinearityInTheModelsDecoder(RightVAE):
     "VAE",
     "No nonlinearity in the model's encoder",
     "Two matrices in a row are one matrix: the hidden layer of the encoder adds nothing.",
+    "no-nonlinearity",
 )
 class NoNonlinearityInTheModelsEncoder(RightVAE):
     def encode(self, x):
@@ -1513,6 +1638,7 @@ class NoNonlinearityInTheModelsEncoder(RightVAE):
     "VAE",
     "Both widths are written into the model",
     "hidden_dim is an argument, and nothing uses it.",
+    "width-written",
 )
 class BothWidthsAreWrittenIn(RightVAE):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -1523,6 +1649,7 @@ class BothWidthsAreWrittenIn(RightVAE):
     "VAE",
     "The encoder's width is written into the model",
     "hidden_dim is used in the decoder. And in the encoder?",
+    "width-written",
 )
 class TheEncodersWidthIsWrittenIn(RightVAE):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -1534,6 +1661,7 @@ class TheEncodersWidthIsWrittenIn(RightVAE):
     "VAE",
     "The decoder's width is written into the model",
     "hidden_dim is used in the encoder. And in the decoder?",
+    "width-written",
 )
 class TheDecodersWidthIsWrittenIntoTheModel(RightVAE):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -1545,6 +1673,7 @@ class TheDecodersWidthIsWrittenIntoTheModel(RightVAE):
     "VAE",
     "The decoder gets its sizes in the encoder's order",
     "Decoder(latent_dim, hidden_dim, input_dim): it starts where the encoder ends.",
+    "sizes-exchanged",
 )
 class TheDecoderGetsItsSizesInTheWrongOrder(RightVAE):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -1556,6 +1685,7 @@ class TheDecoderGetsItsSizesInTheWrongOrder(RightVAE):
     "VAE",
     "The noise has another name",
     "Lesson 08 calls model(x, eps=...). Keep the names of the signature.",
+    "names",
 )
 class TheNoiseHasAnotherName(RightVAE):
     def forward(self, x, noise):
@@ -1567,6 +1697,7 @@ class TheNoiseHasAnotherName(RightVAE):
     "The model centres its images with the batch",
     "q(z|x) of one image depends on the others in its batch, and the ELBO is no longer a sum over "
     "images.",
+    "rows-mixed",
 )
 class TheModelCentresItsImages(RightVAE):
     def encode(self, x):
@@ -1577,6 +1708,7 @@ class TheModelCentresItsImages(RightVAE):
     "VAE",
     "Dropout in the model",
     "In training mode two calls with the same noise differ. All the chance of a VAE is in eps.",
+    "dropout",
 )
 class DropoutInTheModel(RightVAE):
     def encode(self, x):
@@ -1587,6 +1719,7 @@ class DropoutInTheModel(RightVAE):
     "VAE",
     "Batch normalisation in the model",
     "In training mode the result for one image depends on the others of its batch.",
+    "batch-norm",
 )
 class BatchNormalisationInTheModel(RightVAE):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -1602,6 +1735,8 @@ class BatchNormalisationInTheModel(RightVAE):
     "The noise of the first call is kept",
     "Each call comes with noise of its own. With the old one the decoder learns a single sample by "
     "heart.",
+    "remembers",
+    "noise-forgotten",
 )
 class TheNoiseOfTheFirstCallIsKept(RightVAE):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -1617,6 +1752,7 @@ class TheNoiseOfTheFirstCallIsKept(RightVAE):
     "VAE",
     "The grey level of the first batch is kept",
     "The result depends on what was seen first. A forward pass leaves no trace.",
+    "remembers",
 )
 class TheGreyLevelOfTheFirstBatchIsKept(RightVAE):
     level = None
@@ -1631,6 +1767,7 @@ class TheGreyLevelOfTheFirstBatchIsKept(RightVAE):
     "VAE",
     "The noise is scaled in place",
     "The caller's eps has other values after the call.",
+    "in-place",
 )
 class TheNoiseIsScaledInPlace(RightVAE):
     def draw(self, mu, log_var, eps):
@@ -1645,6 +1782,7 @@ class TheNoiseIsScaledInPlace(RightVAE):
     "Encoder and decoder are in a plain list",
     "A Module finds its parts among its attributes and in nn.ModuleList, but not inside a Python "
     "list: they are neither trained nor saved.",
+    "not-registered",
 )
 class EncoderAndDecoderAreInAPlainList(RightVAE):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -1664,6 +1802,7 @@ class EncoderAndDecoderAreInAPlainList(RightVAE):
     "A shift of the logits is a plain tensor",
     "As a plain attribute it is neither saved nor trained. nn.Parameter or register_buffer keep it "
     "in the state.",
+    "not-registered",
 )
 class AShiftOfTheLogitsIsAPlainTensor(RightVAE):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -1679,6 +1818,7 @@ class AShiftOfTheLogitsIsAPlainTensor(RightVAE):
     "VAE",
     "The decoder is made in forward",
     "New random weights at each call, and no optimiser ever sees them.",
+    "noise-inside",
 )
 class TheDecoderIsMadeInForward(RightVAE):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -1694,6 +1834,7 @@ class TheDecoderIsMadeInForward(RightVAE):
     "VAE",
     "The model sets a seed",
     "The caller sets the seed. With one inside, every instance starts from the same weights.",
+    "seed-inside",
 )
 class TheModelSetsASeed(RightVAE):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -1705,6 +1846,7 @@ class TheModelSetsASeed(RightVAE):
     "VAE",
     "The model casts to float32",
     "In a float64 module the digits after the seventh are lost on the way.",
+    "float32-inside",
 )
 class TheModelCastsToFloat32(RightVAE):
     def draw(self, mu, log_var, eps):
@@ -1718,6 +1860,7 @@ class TheModelCastsToFloat32(RightVAE):
     "VAE",
     "float64 comes out of a float32 model",
     "The result has another dtype than model and inputs: it should follow them.",
+    "float64-outside",
 )
 class Float64ComesOutOfAFloat32Model(RightVAE):
     def forward(self, x, eps):
@@ -1728,6 +1871,7 @@ class Float64ComesOutOfAFloat32Model(RightVAE):
     "VAE",
     "The model makes a tensor on the CPU",
     "This works on your laptop and stops on a GPU. Make new tensors where the inputs are.",
+    "cpu-tensor",
 )
 class TheModelMakesATensorOnTheCPU(RightVAE):
     def encode(self, x):

@@ -7,13 +7,15 @@ code.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
 from vae_edu.catalogue import exercises_of
+from vae_edu.checks.diagnosis import EXAMINATION, examination_of
 from vae_edu.checks.draw import Draw
 from vae_edu.checks.judging import laws_of, run_law
-from vae_edu.checks.law import Law, OracleTruth
+from vae_edu.checks.law import OracleTruth
 from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth, RecordingTruth
 from vae_edu.errors import CourseError
 from vae_edu.subject import Subject, local
@@ -35,15 +37,20 @@ def record(topic: str) -> str:
 
 def _truths(topic: str, exercise: str) -> dict[str, Any]:
     reference = local(reference_answers(topic))
-    laws = laws_of(topic).of(exercise)
-    return {law.name: _said(law, reference, oracle_of(topic)) for law in laws}
+    asked: dict[str, Any] = {x.name: x.body for x in laws_of(topic).of(exercise)}
+    if examine := examination_of(topic, exercise):
+        asked[EXAMINATION] = examine
+    return {
+        name: _said(topic, exercise, name, asked[name], reference) for name in asked
+    }
 
 
-def _said(law: Law, reference: Subject, oracle: OracleTruth) -> list[Any]:
-    recording = RecordingTruth(oracle)
-    draw = Draw(f"{PUBLIC_SEED}/{law.exercise}/{law.name}")
-    law.body(reference, recording, draw)  # one broken here is the author's error
-    return recording.said
+def _said(
+    topic: str, exercise: str, name: str, body: Callable[..., Any], reference: Subject
+) -> list[Any]:
+    recording = RecordingTruth(oracle_of(topic))
+    body(reference, recording, Draw(f"{PUBLIC_SEED}/{exercise}/{name}"))
+    return recording.said  # a law that is broken here is the author's error
 
 
 def _mistakes(topic: str, exercise: str, truth: dict[str, Any]) -> list[dict[str, Any]]:
@@ -56,7 +63,8 @@ def _mistakes(topic: str, exercise: str, truth: dict[str, Any]) -> list[dict[str
             raise CourseError(
                 f"no law notices the mutant {mutant.name!r} of {exercise}"
             )
-        rows.append({"name": mutant.name, "sentence": mutant.sentence, "laws": laws})
+        kept = ("name", "sentence", "label", "category")
+        rows.append({key: getattr(mutant, key) for key in kept} | {"laws": laws})
     return rows
 
 

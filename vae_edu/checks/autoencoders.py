@@ -9,8 +9,14 @@ from torch import Tensor
 
 from vae_edu.checks.draw import Draw
 from vae_edu.checks.law import LOOSE, Laws, Truth, compare
-from vae_edu.checks.modules import Method, ModuleCases, add_module_laws
-from vae_edu.checks.standard import Case, Cases, add_standard
+from vae_edu.checks.modules import (
+    Method,
+    ModuleCases,
+    add_module_laws,
+    ignored_input,
+)
+from vae_edu.checks.signs import Sign, sign
+from vae_edu.checks.standard import Case, Cases, add_standard, otherwise
 from vae_edu.subject import Subject
 
 LAWS = Laws("autoencoders")
@@ -151,4 +157,10 @@ def _parts(subject: Subject, truth: Truth, draw: Draw) -> None:
         z = model.call(x, method="encode")
         expected = (model.call(z, method="decode"), z)
         what = AUTOENCODER.tried(sizes, AUTOENCODER.method(""))
-        compare(whole, expected, what=what, scale=10, rtol=LOOSE)
+        with otherwise(sign("parts-disagree")):
+            compare(whole, expected, what=what, scale=10, rtol=LOOSE)
+
+
+@LAWS.examination("Autoencoder")
+def _ignores(subject: Subject, truth: Truth, draw: Draw) -> Sign | None:
+    return ignored_input(AUTOENCODER, subject, draw)

@@ -28,6 +28,12 @@ _ROUNDED = (
     "small number added for safety, a difference of two large ones."
 )
 
+_NAN = "NaN comes from 0/0, inf - inf, 0 * inf or the log of a negative number."
+_INFINITE = (
+    "An infinity comes from an exponential that overflows, from a division by 0 or "
+    "from the logarithm of 0."
+)
+
 
 def look(got: Any, expected: Any) -> str:
     """A sentence on how `got` differs from `expected`; "" where nothing stands out."""
@@ -40,8 +46,9 @@ def look(got: Any, expected: Any) -> str:
         return _shapes(g, e)
     if not bool(torch.isfinite(e).all()):
         return ""
-    if bool(torch.isnan(g).any()):
-        return "NaN comes from 0/0, inf - inf, 0 * inf or the log of a negative number."
+    lost = g[~torch.isfinite(g)]
+    if lost.numel():
+        return _NAN if bool(torch.isnan(lost.flatten()[0])) else _INFINITE
     said = _values(g, e)
     return "" if said is _ROUNDED and got.dtype != torch.float64 else said
 

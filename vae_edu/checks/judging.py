@@ -1,15 +1,27 @@
-"""Runs laws on a subject; says what came out: verdicts, and a known mistake's name."""
+"""Runs laws on a subject; says what came out: verdicts, and what they are worth."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
 from vae_edu.checks.draw import Draw
-from vae_edu.checks.law import Broken, Law, Laws, Truth
-from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth, Witness, alike, table
+from vae_edu.checks.law import (
+    ESSENTIAL,
+    FORM,
+    OF_FORM,
+    VALUE,
+    Broken,
+    Law,
+    Laws,
+    Truth,
+    of_dtype,
+    of_writing,
+)
+from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth, Witness, table
+from vae_edu.checks.signs import Sign
 from vae_edu.subject import Request, Subject, SubjectError
 
 
@@ -17,7 +29,9 @@ from vae_edu.subject import Request, Subject, SubjectError
 class Verdict:
     """What one law said. kind: "" where it holds; else how it broke (see `Broken`).
 
-    last: the last thing that was asked, for saying at which call an answer stopped.
+    last: the last thing that was asked, for saying at which call an answer stopped, and
+    built: how its module was made;
+    sign: the mistake that the law saw, where it could tell.
     """
 
     law: Law
@@ -29,14 +43,8 @@ class Verdict:
     trace: str = ""
     seen: list[Any] = field(default_factory=list)
     last: Request | None = None
-
-
-@dataclass(frozen=True)
-class Misconception:
-    """A known mistake: its name and a way to think about it."""
-
-    name: str
-    sentence: str
+    built: Request | None = None
+    sign: Sign | None = None
 
 
 def laws_of(topic: str) -> Laws:
@@ -56,18 +64,20 @@ def run_law(
     try:
         law.body(witness.subject() if noted else subject, truth, draw)
     except Broken as broken:
-        verdict = Verdict(law, False, broken.kind, broken.message)
+        verdict = Verdict(law, False, broken.kind, broken.message, sign=broken.sign)
         verdict.got, verdict.expected = broken.got, broken.expected
     except SubjectError as error:
         kind = "unfinished" if error.unfinished else "error"
         words = f"{error.kind}: {error.message}"
         verdict = Verdict(law, False, kind, words, trace=error.trace)
+        verdict.sign = error.sign
     except Exception as error:  # a law that stumbles over a foreign value fails closed
         words = f"the law could not be decided: {type(error).__name__}: {error}"
         verdict = Verdict(law, False, "undecided", words)
     else:
         verdict = Verdict(law, True)
     verdict.seen, verdict.last = witness.seen, witness.last
+    verdict.built = witness.built.get(witness.last.handle) if witness.last else None
     return verdict
 
 
@@ -86,42 +96,38 @@ def run_public(topic: str, exercise: str, subject: Subject) -> list[Verdict]:
     return verdicts
 
 
-def misconception(
-    topic: str, exercise: str, verdicts: Sequence[Verdict]
-) -> Misconception | None:
-    """The known mistake whose outcome these public verdicts show, if there is one."""
-    broken = {v.law.name: v.seen for v in verdicts if not v.holds and not v.law.hidden}
-    if not broken:
-        return None
-    rows = table(topic)["misconceptions"].get(exercise, [])
-    row = next(_matching(rows, broken), None)
-    return Misconception(row["name"], row["sentence"]) if row else None
+def worth(verdict: Verdict, others: Sequence[Verdict] = ()) -> str:
+    """What a broken law is worth, among others: VALUE, ESSENTIAL or FORM.
 
-
-def _matching(
-    rows: Iterable[dict[str, Any]], broken: dict[str, list[Any]]
-) -> Iterator[dict[str, Any]]:
-    """Rows that agree in every broken law, then those that agree in the first one."""
-    rows = list(rows)
-    for row in rows:
-        same = row["laws"].keys() == broken.keys()
-        if same and all(alike(seen, row["laws"][law]) for law, seen in broken.items()):
-            yield row
-    first = next(iter(broken))
-    for row in rows:
-        laws = row["laws"]
-        if next(iter(laws)) == first and alike(broken[first], laws[first]):
-            yield row
+    A law of any role may be broken in form alone: a dtype, a device, an input that was
+    written to, digits that float32 does not have. Where bad form stops the code in one
+    law (float64 meets a float32 tensor, autograd an input that was written to), it
+    stops it in others too, and is the same offence.
+    """
+    if verdict.kind in OF_FORM:
+        return FORM
+    seen = {v.kind for v in others if v.law.role == VALUE or v.kind == "mutated"}
+    stopped = verdict.kind == "error"
+    mixed = "dtype" in seen and of_dtype(verdict.message)
+    in_place = "mutated" in seen and of_writing(verdict.message)
+    return FORM if stopped and (mixed or in_place) else verdict.law.role
 
 
 def score(verdicts: Sequence[Verdict], points: float) -> float:
-    """Points earned: the share of laws that hold, none where the values are wrong.
+    """Points earned, from the share of laws that hold.
 
-    A law about form (gradients, dtype, device, ...) counts only for an answer whose
-    values are right, else `return mu` would earn most of the points.
+    Another quantity than the one asked for earns nothing; an answer that fails at what
+    the exercise is about at most half, however many other laws hold; a right answer
+    that offends form alone at least half (half, where digits are lost).
     """
-    required = [v for v in verdicts if v.law.name in ("values", "fresh inputs")]
-    if not verdicts or not all(v.holds for v in required):
+    broken = {worth(v, verdicts) for v in verdicts if not v.holds}
+    if not verdicts or VALUE in broken:
         return 0.0
     total = sum(v.law.weight for v in verdicts)
-    return round(points * sum(v.law.weight for v in verdicts if v.holds) / total, 2)
+    share = sum(v.law.weight for v in verdicts if v.holds) / total
+    if ESSENTIAL in broken:
+        share = share / 2
+    elif broken:
+        digits = any(v.kind == "digits" for v in verdicts if not v.holds)
+        share = 0.5 if digits else max(share, 0.5)
+    return round(points * share, 2)

@@ -17,22 +17,39 @@ import torch
 from torch import Tensor
 
 from vae_edu.checks.draw import Draw
+from vae_edu.checks.signs import Sign, of_dtypes, of_shape, sign
 from vae_edu.subject import Answer, Subject, SubjectError, Wrong
 
 EXACT = 1e-11  # relative to the scale, float64
 LOOSE = 1e-6  # where a law is about something else than the last digits
 FLOAT32 = 64 * torch.finfo(torch.float32).eps
 
+# what a broken law is worth (see `judging.score`)
+VALUE = "value"  # the answer is another quantity: no points
+ESSENTIAL = "essential"  # the answer fails at what it is for: half of them at most
+FORM = "form"  # the answer is right, its manners are not: its share, half at most
+OF_FORM = ("dtype", "digits", "device", "mutated", "left grad")  # kinds of `Broken`
+
 
 class Broken(Exception):  # noqa: N818
-    """A law does not hold. `kind` says how, the message says it to the learner."""
+    """A law does not hold. `kind` says how, the message says it to the learner.
+
+    sign: which mistake the law saw, where it could tell.
+    """
 
     def __init__(
-        self, message: str, kind: str = "value", got: Any = None, expected: Any = None
+        self,
+        message: str,
+        kind: str = "value",
+        got: Any = None,
+        expected: Any = None,
+        sign: Sign | None = None,
     ) -> None:
         super().__init__(message)
-        self.message, self.kind = message, kind
+        self.message, self.kind, self.sign = message, kind, sign
         self.got, self.expected = got, expected
+        if sign is None and kind in ("shape", "type"):
+            self.sign = of_shape(got, expected, "the call")
 
 
 class Truth(Protocol):
@@ -52,14 +69,16 @@ class Truth(Protocol):
 
 
 LawBody = Callable[[Subject, Truth, Draw], None]
+Examination = Callable[[Subject, Truth, Draw], Sign | None]
 
 
 @dataclass(frozen=True)
 class Law:
     """One law about one exercise.
 
-    name: short, one word or two; sentence: what it says, read as "... holds" by a
-    learner; weight: its share of the score; hidden: not among those a learner can run.
+    name: short, one word or two; sentence: what should hold, read as such by a
+    learner; weight: its share of the score; hidden: not among those a learner can run;
+    role: what it is worth, VALUE, ESSENTIAL or FORM.
     """
 
     exercise: str
@@ -68,6 +87,7 @@ class Law:
     body: LawBody
     weight: float = 1.0
     hidden: bool = False
+    role: str = ESSENTIAL
 
 
 @dataclass
@@ -76,6 +96,7 @@ class Laws:
 
     topic: str
     laws: list[Law] = field(default_factory=list)
+    examinations: dict[str, Examination] = field(default_factory=dict)
 
     def add(self, law: Law) -> None:
         """Append a law; two of one exercise never share a name."""
@@ -84,13 +105,28 @@ class Laws:
         self.laws.append(law)
 
     def law(
-        self, exercise: str, name: str, sentence: str, *, hidden: bool = False
+        self,
+        exercise: str,
+        name: str,
+        sentence: str,
+        *,
+        hidden: bool = False,
+        role: str = ESSENTIAL,
     ) -> Callable[[LawBody], LawBody]:
         """Declare a law written by hand."""
 
         def declare(body: LawBody) -> LawBody:
-            self.add(Law(exercise, name, sentence, body, hidden=hidden))
+            self.add(Law(exercise, name, sentence, body, hidden=hidden, role=role))
             return body
+
+        return declare
+
+    def examination(self, exercise: str) -> Callable[[Examination], Examination]:
+        """Declare how a broken answer is examined, to find the mistake's name."""
+
+        def declare(examine: Examination) -> Examination:
+            self.examinations[exercise] = examine
+            return examine
 
         return declare
 
@@ -105,6 +141,16 @@ class Laws:
     def of(self, exercise: str) -> list[Law]:
         """The laws of one exercise."""
         return [law for law in self.laws if law.exercise == exercise]
+
+
+def of_dtype(message: str) -> bool:
+    """Whether an error of torch's is about two dtypes that do not mix."""
+    return "dtype" in message or "scalar type" in message
+
+
+def of_writing(message: str) -> bool:
+    """Whether an error of torch's is about a tensor that was written to in place."""
+    return "in-place" in message or "inplace" in message
 
 
 def describe(value: Any) -> str:
@@ -182,7 +228,8 @@ def _dtype(dtype: torch.dtype) -> str:
 def _other_dtype(got: Any, expected: Any, what: str, inputs: str = "") -> Broken:
     words = f"{what} has dtype {_dtype(got.dtype)}{inputs}"
     advice = "the dtype should follow the inputs."
-    return Broken(f"{words}; {advice}", "dtype", got, expected)
+    mixed = of_dtypes(got, expected)
+    return Broken(f"{words}; {advice}", "dtype", got, expected, mixed)
 
 
 def _compare_tuple(
@@ -238,7 +285,8 @@ def _expect_tensor(got: Any, expected: Tensor, what: str) -> None:
             expected,
         )
     if got.device != expected.device:
-        raise Broken(f"{what} is not on the inputs' device.", "device")
+        words = f"{what} is not on the inputs' device."
+        raise Broken(words, "device", sign=sign("cpu-tensor"))
     if not got.is_floating_point():
         raise _other_dtype(got, expected, what)
 
@@ -256,6 +304,8 @@ def _compare_values(
     kind, words, wrong = "value", "is not the true value", ~close
     if bool(lost.any()):
         kind, words, wrong = "overflow", "is not finite where the true value is", lost
+    elif _right_to_float32(g, e, finite, scale):
+        kind, words = "digits", "is right to five or six digits only"
     place = tuple(wrong.nonzero()[0].tolist())
     where = f" at index {place}" if place else ""
     shown = [f"{v[place].item():.6g}" for v in (g, e)]
@@ -266,7 +316,35 @@ def _compare_values(
         kind,
         got,
         expected,
+        _sign_of_digits(got, kind),
     )
+
+
+def _sign_of_digits(got: Tensor, kind: str) -> Sign | None:
+    if kind == "overflow":
+        return sign("overflow")
+    if kind != "digits":
+        return None
+    single = torch.equal(got, got.float().to(got.dtype))
+    return sign("float32-inside" if single else "digits-lost")
+
+
+def _right_to_float32(g: Tensor, e: Tensor, finite: Tensor, scale: float) -> bool:
+    """Whether all that is wrong are digits that float32 does not have."""
+    room = FLOAT32 * torch.clamp(torch.where(finite, e.abs(), 0.0), min=scale)
+    return bool(torch.where(finite, (g - e).abs() <= room, g == e).all())
+
+
+def attempt(find: Callable[[], Sign | None]) -> Sign | None:
+    """What `find` finds; None where the answer gives nothing that it could look at."""
+    try:
+        return find()
+    except Broken as broken:
+        return broken.sign
+    except (SubjectError, ArithmeticError, LookupError):
+        return None
+    except (RuntimeError, TypeError, ValueError, AttributeError):  # of foreign values
+        return None
 
 
 class NoTruth(Exception):  # noqa: N818

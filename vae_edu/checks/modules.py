@@ -27,6 +27,8 @@ from torch import Tensor
 
 from vae_edu.checks.draw import Draw
 from vae_edu.checks.law import (
+    ESSENTIAL,
+    FORM,
     LOOSE,
     Broken,
     Law,
@@ -37,7 +39,8 @@ from vae_edu.checks.law import (
     describe,
     expect_like,
 )
-from vae_edu.checks.standard import GONE, because, needs_values
+from vae_edu.checks.signs import Sign, of_dtypes, of_error, of_shape, sign
+from vae_edu.checks.standard import GONE, because, needs_values, otherwise
 from vae_edu.subject import Module, Subject, SubjectError
 
 Sizes = Mapping[str, int]
@@ -51,17 +54,20 @@ SIZES: tuple[Sizes, ...] = (
 )
 STEP = 1e-6  # of a finite difference, in float64
 NEAR = 1e-5  # what a finite difference may be off by, relative
+COARSE_STEP, ROUGHLY = 1e-3, 5e-2  # where float32 would do
 
 
 @dataclass(frozen=True)
 class Method:
     """One method of a module: "" is the module called. `takes` and `gives` are shapes
-    in words ("batch input_dim"); `gives` is a tuple where the method returns one.
+    in words ("batch input_dim"); `gives` is a tuple where the method returns one, and
+    `results` what its parts are called.
     """
 
     name: str
     takes: Mapping[str, str]
     gives: str | tuple[str, ...]
+    results: tuple[str, ...] = ()
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -84,7 +90,8 @@ class ModuleCases:
 
     params: the constructor's parameters in order; curved: methods that may not be
     affine, not even followed by something elementwise; wide: methods whose number of
-    parameters grows with `hidden_dim` (the same as `curved` where none is named).
+    parameters grows with `hidden_dim` (the same as `curved` where none is named);
+    differentiable: inputs in which a gradient is asked for (all where none is named).
     """
 
     exercise: str
@@ -92,6 +99,7 @@ class ModuleCases:
     methods: tuple[Method, ...]
     curved: tuple[str, ...] = ()
     wide: tuple[str, ...] = ()
+    differentiable: tuple[str, ...] = ()
     sizes: tuple[Sizes, ...] = field(default=SIZES)
 
     def method(self, name: str) -> Method:
@@ -123,8 +131,10 @@ def add_module_laws(
     """Append the standard laws of one module, less `skip`."""
     for name, sentence, check in _MODULE_LAWS:
         if name not in skip:
+            role = FORM if name in _MANNERS else ESSENTIAL
             body = _body(check, cases)
-            laws.add(Law(cases.exercise, name, sentence, body, hidden=hidden))
+            law = Law(cases.exercise, name, sentence, body, hidden=hidden, role=role)
+            laws.add(law)
 
 
 def _body(check: Check, cases: ModuleCases) -> LawBody:
@@ -177,10 +187,11 @@ def weights_of(module: Module, draw: Draw) -> Weights:
     return Weights(state, parameters, twins)
 
 
-def renew(module: Module, draw: Draw) -> None:
-    """Give a module weights drawn here."""
+def renew(module: Module, draw: Draw, size: float = 1.0) -> None:
+    """Give a module weights drawn here, `size` times as large as usual."""
     weights = weights_of(module, draw)
-    module.load(weights.having(weights.drawn(draw)))
+    made = {name: size * value for name, value in weights.drawn(draw).items()}
+    module.load(weights.having(made))
 
 
 def _equal(a: Tensor, b: Tensor) -> bool:
@@ -199,8 +210,20 @@ def _called(
     sizes: Sizes,
 ) -> Any:
     value = module.call(*args, method=method.name)
-    expect_like(value, method.blank(sizes), cases.tried(sizes, method))
+    expect_shapes(cases, method, value, sizes)
     return value
+
+
+def expect_shapes(
+    cases: ModuleCases, method: Method, value: Any, sizes: Sizes, device: str = "cpu"
+) -> None:
+    """Raise `Broken` unless types, part counts and shapes are those of the contract."""
+    blank, what = method.blank(sizes, device), cases.tried(sizes, method)
+    try:
+        expect_like(value, blank, what)
+    except Broken as broken:
+        broken.sign = of_shape(value, blank, what, sizes) or broken.sign
+        raise
 
 
 def _agree(got: Any, expected: Any, what: str, *, rtol: float = LOOSE) -> None:
@@ -215,10 +238,18 @@ def _agree(got: Any, expected: Any, what: str, *, rtol: float = LOOSE) -> None:
 
 def _shapes(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
     for sizes in cases.sizes:
-        module = cases.build(subject, sizes).train(False)
+        try:
+            module = cases.build(subject, sizes).train(False)
+        except SubjectError as error:
+            error.sign = of_error(error.message, sizes)
+            raise
         for method in cases.methods:
             args = [a.float() for a in method.inputs(draw, sizes)]
-            value = _called(cases, module, method, args, sizes)
+            try:
+                value = _called(cases, module, method, args, sizes)
+            except SubjectError as error:
+                error.sign = of_error(error.message, sizes)
+                raise
             if not all(bool(torch.isfinite(v).all()) for v in _parts(value)):
                 words = f"is not finite: {describe(value)}."
                 raise Broken(f"{cases.tried(sizes, method)} {words}", "overflow")
@@ -248,7 +279,8 @@ def _rows(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
             alone = module.call(*single, method=method.name)
             expected = _one(_parts(whole), method.parts, row)
             what = f"row {row} alone, beside the batch in {cases.tried(sizes, method)},"
-            _agree(_parts(alone), expected, what)
+            with otherwise(sign("rows-mixed")):
+                _agree(_parts(alone), expected, what)
 
 
 def _one(
@@ -276,7 +308,41 @@ def _modes(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
                 _agree(got, expected, words)
             except Broken as broken:
                 said = f"{broken.message} {_OTHERWISE[training]}"
-                raise Broken(said, broken.kind, broken.got, broken.expected) from None
+                seen = _sign_of_chance(module, method, args)
+                raise Broken(said, broken.kind, sign=seen) from None
+
+
+def _sign_of_chance(module: Module, method: Method, args: Sequence[Tensor]) -> Sign:
+    """What differs between calls: with chance, with the rows, or the mode alone."""
+
+    def asked(mode: bool, chance: int, *given: Tensor) -> Any:
+        module.chance = chance
+        return module.train(mode).call(*given, method=method.name)
+
+    if not _same_parts(asked(False, 1, *args), asked(False, 2, *args)):
+        return sign("noise-inside")
+    if not _same_parts(asked(True, 1, *args), asked(True, 2, *args)):
+        return sign("dropout")
+    alone = asked(True, 1, *_without_last(args, method.takes.values()))
+    whole = _without_last(_parts(asked(True, 1, *args)), method.parts)
+    mixed = not _same_parts(_parts(alone), whole)
+    return sign("batch-norm" if mixed else "mode-dependent")
+
+
+def _without_last(
+    values: Sequence[Tensor], shapes: Iterable[str]
+) -> tuple[Tensor, ...]:
+    """The values of all rows but the last of their batch."""
+    made = []
+    for value, words in zip(values, shapes, strict=True):
+        dim = words.split().index("batch")
+        made.append(value.narrow(dim, 0, value.shape[dim] - 1))
+    return tuple(made)
+
+
+def _same_parts(one: Any, other: Any) -> bool:
+    pairs = zip(_parts(one), _parts(other), strict=True)
+    return all(a.shape == b.shape and torch.allclose(a, b) for a, b in pairs)
 
 
 _OTHERWISE = {
@@ -299,8 +365,9 @@ def _traces(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
         answer = used.ask(*then, method=method.name)
         _untouched(method, what, answer.changed)
         words = f"after a call with other inputs, {what}"
-        _agree(answer.value, fresh.call(*then, method=method.name), words)
-        _agree(used.call(*first, method=method.name), before, words)
+        with otherwise(sign("remembers")):
+            _agree(answer.value, fresh.call(*then, method=method.name), words)
+            _agree(used.call(*first, method=method.name), before, words)
 
 
 def _untouched(method: Method, what: str, changed: Sequence[str]) -> None:
@@ -309,6 +376,7 @@ def _untouched(method: Method, what: str, changed: Sequence[str]) -> None:
             f"{what} wrote into the result of the call before it: two results share "
             "one tensor. Return a new tensor each time.",
             "mutated",
+            sign=sign("result-shared"),
         )
     if changed:
         names = ", ".join(list(method.takes)[int(i)] for i in changed)
@@ -316,6 +384,7 @@ def _untouched(method: Method, what: str, changed: Sequence[str]) -> None:
             f"{what} wrote into its input {names}. Methods that end in _, "
             "inplace=True and item assignment write in place.",
             "mutated",
+            sign=sign("in-place"),
         )
 
 
@@ -325,16 +394,37 @@ def _parameter_gradients(cases: ModuleCases, subject: Subject, draw: Draw) -> No
         _twice(partial(_weights_once, cases, subject, draw, method, sizes))
 
 
-def _twice(attempt: Callable[[], None]) -> None:
-    """A finite difference may cross a kink (of a ReLU): the second time must hold."""
+def _twice(attempt: Callable[[float, float], None]) -> None:
+    """A finite difference may cross a kink (of a ReLU): the second time must hold.
+
+    With a coarse step the right slope shows in float32, too, and a cut path does not.
+    """
     try:
-        attempt()
+        attempt(STEP, NEAR)
     except Broken:
-        attempt()
+        try:
+            attempt(STEP, NEAR)
+        except Broken as broken:
+            _expect_cut(attempt, broken)
+
+
+def _expect_cut(attempt: Callable[[float, float], None], broken: Broken) -> None:
+    try:
+        attempt(COARSE_STEP, ROUGHLY)
+    except Broken:
+        raise broken from None
+    broken.kind, broken.sign = "digits", sign("float32-inside")
+    raise broken from None
 
 
 def _weights_once(
-    cases: ModuleCases, subject: Subject, draw: Draw, method: Method, sizes: Sizes
+    cases: ModuleCases,
+    subject: Subject,
+    draw: Draw,
+    method: Method,
+    sizes: Sizes,
+    step: float,
+    near: float,
 ) -> None:
     module = cases.ready(subject, sizes, draw)
     weights = weights_of(module, draw)
@@ -344,12 +434,15 @@ def _weights_once(
     for name, value in weights.parameters.items():
         way = draw.normal(*value.shape)
         ends = []
-        for sign in (1, -1):
-            module.load(weights.having({name: value + sign * STEP * way}))
+        for move in (step, -step):
+            module.load(weights.having({name: value + move * way}))
             got = _called(cases, module, method, args, sizes)
             ends.append(_weighed(got, pull))
         what = f"{cases.tried(sizes, method)} with respect to the parameter {name}"
-        _same_slope(grads.get(name), way, (ends[0] - ends[1]) / (2 * STEP), what)
+        slope = (ends[0] - ends[1]) / (2 * step)
+        found = "gradient-missing" if grads.get(name) is None else "gradient-cut"
+        with otherwise(sign(found, f"the parameter {name}")):
+            _same_slope(grads.get(name), way, slope, what, near)
 
 
 def _weighed(value: Any, pull: Sequence[Tensor]) -> float:
@@ -357,15 +450,17 @@ def _weighed(value: Any, pull: Sequence[Tensor]) -> float:
     return sum(float((v.to(torch.float64) * p).sum()) for v, p in pairs)
 
 
-def _same_slope(grad: Tensor | None, way: Tensor, slope: float, what: str) -> None:
-    if grad is None and abs(slope) > NEAR:
+def _same_slope(
+    grad: Tensor | None, way: Tensor, slope: float, what: str, near: float
+) -> None:
+    if grad is None and abs(slope) > near:
         raise Broken(
             f"The gradient of {what} is missing, though the result depends on it: "
             "look for detach, .data, torch.no_grad or requires_grad_(False).",
             "gradient",
         )
     claimed = 0.0 if grad is None else float((grad.to(torch.float64) * way).sum())
-    if not abs(claimed - slope) <= NEAR * max(1.0, abs(slope)):
+    if not abs(claimed - slope) <= near * max(1.0, abs(slope)):
         raise Broken(
             f"The gradient of {what} is wrong: along one direction autograd says "
             f"{claimed:.6g}, the results themselves change by {slope:.6g} per unit. "
@@ -382,20 +477,31 @@ def _input_gradients(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
 
 
 def _inputs_once(
-    cases: ModuleCases, subject: Subject, draw: Draw, method: Method, sizes: Sizes
+    cases: ModuleCases,
+    subject: Subject,
+    draw: Draw,
+    method: Method,
+    sizes: Sizes,
+    step: float,
+    near: float,
 ) -> None:
     module = cases.ready(subject, sizes, draw)
     args = method.inputs(draw, sizes)
     pull = [draw.sign(*shape_of(s, sizes)) for s in method.parts]
     grads = module.vjp(args, range(len(args)), pull, method=method.name).grads
     for i, (param, grad) in enumerate(zip(method.takes, grads, strict=True)):
+        if param not in (cases.differentiable or method.takes):
+            continue
         way = draw.normal(*args[i].shape)
         ends = []
-        for sign in (1, -1):
-            moved = [a + sign * STEP * way if j == i else a for j, a in enumerate(args)]
+        for move in (step, -step):
+            moved = [a + move * way if j == i else a for j, a in enumerate(args)]
             ends.append(_weighed(_called(cases, module, method, moved, sizes), pull))
         what = f"{cases.tried(sizes, method)} with respect to {param}"
-        _same_slope(grad, way, (ends[0] - ends[1]) / (2 * STEP), what)
+        found = "input-detached" if grad is None else "gradient-cut"
+        with otherwise(sign(found, param)):
+            slope = (ends[0] - ends[1]) / (2 * step)
+            _same_slope(grad, way, slope, what, near)
 
 
 def _every_parameter(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
@@ -410,6 +516,7 @@ def _every_parameter(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
             f"The parameter {idle[0]} of {cases.tried(sizes)} gets no gradient from "
             "any method: a layer that is made and never used, or one that is frozen.",
             "gradient",
+            sign=sign("unused-layer", idle[0]),
         )
 
 
@@ -424,19 +531,29 @@ def _reached(module: Module, method: Method, draw: Draw, sizes: Sizes) -> set[st
 def _curved(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
     """Where a result is g(a·x + b), for any g, its gradients in x are parallel to a."""
     sizes = {**cases.sizes[0], "batch": 16}
-    flat = []
     for method in map(cases.method, cases.curved):
+        flat = []
         for place in range(len(method.parts)):
             bends = partial(_bends, cases, subject, draw, method, place, sizes)
-            if not any(bends() for _ in range(3)):
-                flat.append(cases.tried(sizes, method))
-    if flat:
-        raise Broken(
-            f"{flat[0]} is a linear map of its input, perhaps with something "
-            "elementwise at the end. Without a nonlinearity between two layers they "
-            "are worth one layer.",
-            "value",
-        )
+            if not any(bends(size) for size in _STEEP):
+                flat.append(place)
+        if flat:
+            raise _linear(cases.tried(sizes, method), method, flat)
+
+
+_STEEP = (1.0, 1.0, 4.0, 16.0, 64.0)  # weights, until units are driven over their kinks
+
+
+def _linear(what: str, method: Method, flat: Sequence[int]) -> Broken:
+    names = [method.results[place] for place in flat] if method.results else [what]
+    one = set(names) in ({"mu"}, {"log_var"})
+    label = "past-the-hidden-layer" if one else "no-nonlinearity"
+    return Broken(
+        f"{what} is a linear map of its input, perhaps with something elementwise at "
+        "the end. Without a nonlinearity between two layers they are worth one layer.",
+        "value",
+        sign=sign(label, " and ".join(names)),
+    )
 
 
 def _bends(
@@ -446,8 +563,10 @@ def _bends(
     method: Method,
     place: int,
     sizes: Sizes,
+    size: float,
 ) -> bool:
-    module = cases.ready(subject, sizes, draw)
+    module = cases.build(subject, sizes).to(dtype="float64").train(False)
+    renew(module, draw, size)
     args = tuple(2 * a for a in method.inputs(draw, sizes))
     shapes = [shape_of(s, sizes) for s in method.parts]
     for unit in range(min(3, shapes[place][-1])):
@@ -473,12 +592,13 @@ def _width(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
             reached = _reached(module, method, draw, sizes)
             kept = module.parameters()
             counts.append(sum(v.numel() for n, v in kept.items() if n in reached))
-        if not counts[1] > counts[0]:
+        if counts[0] and not counts[1] > counts[0]:  # the laws of gradients see a 0
             raise Broken(
                 f"{cases.tried(sizes, method)} has {counts[1]} trainable parameters, "
                 f"with hidden_dim = 8 it has {counts[0]}: the number should grow "
                 "with hidden_dim.",
                 "value",
+                sign=sign("width-written", cases.tried(sizes, method)),
             )
 
 
@@ -488,12 +608,11 @@ def _state(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
     other.load(one.state())
     for method in cases.methods:
         args = method.inputs(draw, sizes)
-        _agree(
-            other.call(*args, method=method.name),
-            _called(cases, one, method, args, sizes),
-            "after load_state_dict with another instance's state_dict, "
-            f"{cases.tried(sizes, method)}",
-        )
+        expected = _called(cases, one, method, args, sizes)
+        what = "after load_state_dict with another instance's state_dict, "
+        with otherwise(sign("not-registered")):
+            got = other.call(*args, method=method.name)
+            _agree(got, expected, what + cases.tried(sizes, method))
 
 
 def _two(cases: ModuleCases, subject: Subject, sizes: Sizes) -> tuple[Module, Module]:
@@ -510,11 +629,15 @@ def _own_weights(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
     for method in cases.methods:
         reached = _reached(one, method, draw, sizes)
         if reached and all(_equal(mine[n], others[n]) for n in reached):
+            flat = any(
+                v.dim() > 1 and bool((v == v.max()).all()) for v in mine.values()
+            )
             raise Broken(
                 f"{cases.tried(sizes, method)}: two instances start with the same "
                 "weights. Initial weights are random: constants make all hidden units "
                 "the same, and a seed set inside takes the choice from the caller.",
                 "value",
+                sign=sign("constant-weights" if flat else "seed-inside"),
             )
     renew(other, draw)
     after = one.parameters()
@@ -523,6 +646,7 @@ def _own_weights(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
             f"Two instances of {cases.exercise} share their weights: changing one "
             "changes the other. Layers are made in __init__, anew for each instance.",
             "value",
+            sign=sign("shared-weights"),
         )
 
 
@@ -537,7 +661,7 @@ def _dtype(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
         _expect_dtype(cases, sizes, method, low, torch.float32)
         high = module.to(dtype="float64").call(*args, method=method.name)
         _expect_dtype(cases, sizes, method, high, torch.float64)
-        _expect_digits(cases, module, method, args, sizes, draw)
+        _expect_digits(cases, module, method, sizes, draw)
 
 
 def _expect_dtype(
@@ -552,18 +676,38 @@ def _expect_dtype(
                 f"where the module and its inputs are {name}; the dtype should follow "
                 "them.",
                 "dtype",
+                sign=of_dtypes(part, torch.empty(0, dtype=dtype)),
             )
 
 
 def _expect_digits(
-    cases: ModuleCases,
-    module: Module,
-    method: Method,
-    args: Sequence[Tensor],
-    sizes: Sizes,
-    draw: Draw,
+    cases: ModuleCases, module: Module, method: Method, sizes: Sizes, draw: Draw
 ) -> None:
-    """A step of 1e-8 shows in float64, and doubles with the step; not in float32."""
+    """A step of 1e-8 shows in float64, and doubles with the step; not in float32.
+
+    Where a result does not change with the inputs (behind a ReLU, say), other weights
+    and inputs are tried.
+    """
+    missing = {*range(len(method.parts))}
+    for _ in range(8):
+        missing -= _showing(module, method, method.inputs(draw, sizes), draw)
+        if not missing:
+            return
+        renew(module, draw)
+    raise Broken(
+        f"{cases.tried(sizes, method)}: a small step of the inputs (1e-8) does not "
+        "show in the results as it should in float64. Either a float32 is written into "
+        "the code (.float(), dtype=torch.float32), or a result does not change with "
+        "the inputs at all.",
+        "dtype",
+        sign=sign("float32-inside"),
+    )
+
+
+def _showing(
+    module: Module, method: Method, args: Sequence[Tensor], draw: Draw
+) -> set[int]:
+    """The results in which a small step of the inputs shows in float64."""
     ways = [draw.sign(*a.shape) for a in args]
     here = _parts(module.call(*args, method=method.name))
     moved = []
@@ -571,16 +715,12 @@ def _expect_digits(
         near = [a + step * w for a, w in zip(args, ways, strict=True)]
         there = _parts(module.call(*near, method=method.name))
         moved.append([t - h for t, h in zip(there, here, strict=True)])
-    for once, twice in zip(*moved, strict=True):
-        size = float(twice.norm())
-        if not (size > 0 and float((twice - 2 * once).norm()) < 1e-2 * size):
-            raise Broken(
-                f"{cases.tried(sizes, method)}: a small step of the inputs (1e-8) does "
-                "not show in the results as it should in float64. Either a float32 is "
-                "written into the code (.float(), dtype=torch.float32), or a result "
-                "does not change with the inputs here.",
-                "dtype",
-            )
+    return {
+        place
+        for place, (once, twice) in enumerate(zip(*moved, strict=True))
+        if float(twice.norm()) > 0
+        and float((twice - 2 * once).norm()) < 1e-2 * float(twice.norm())
+    }
 
 
 def _device(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
@@ -591,7 +731,7 @@ def _device(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
         moved = cases.build(subject, sizes).train(False).to(device="meta")
         try:
             got = moved.call(*(a.to("meta") for a in args), method=method.name)
-            expect_like(got, method.blank(sizes, "meta"), what)
+            expect_shapes(cases, method, got, sizes, "meta")
         except SubjectError as error:
             if error.kind in GONE:
                 raise
@@ -623,7 +763,23 @@ def _elsewhere(what: str, error: SubjectError) -> Broken:
         "(zeros_like, device=x.device), and register layers and parameters as "
         "attributes so that .to() moves them.",
         "device",
+        sign=sign("cpu-tensor"),
     )
+
+
+# --- examinations ---------------------------------------------------------------------
+
+
+def ignored_input(cases: ModuleCases, subject: Subject, draw: Draw) -> Sign | None:
+    """Whether a method gives the same for two different inputs."""
+    sizes = cases.sizes[0]
+    module = cases.ready(subject, sizes, draw)
+    for method in cases.methods:
+        one = module.call(*method.inputs(draw, sizes), method=method.name)
+        other = module.call(*method.inputs(draw, sizes), method=method.name)
+        if _same_parts(one, other):
+            return sign("ignores-input", cases.tried(sizes, method))
+    return None
 
 
 _MODULE_LAWS: tuple[tuple[str, str, Check], ...] = (
@@ -654,3 +810,4 @@ _MODULE_LAWS: tuple[tuple[str, str, Check], ...] = (
     ("dtype", "the dtype follows the module and its inputs", _dtype),
     ("device", "the result is on the device of the module and its inputs", _device),
 )
+_MANNERS = ("keywords", "dtype", "device")

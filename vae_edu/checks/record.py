@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vae_edu.checks.law import Truth
+from vae_edu.checks.law import NoTruth, Truth
 from vae_edu.errors import CourseError
 from vae_edu.subject import Answer, Request, Subject, SubjectError, Wrong
 
@@ -55,7 +55,11 @@ class RecordingTruth:
 
     def __call__(self, name: str, *args: Any) -> Any:
         """See `Truth`."""
-        return self._keep(self.truth(name, *args))
+        try:
+            return self._keep(self.truth(name, *args))
+        except NoTruth:
+            self.said.append(None)
+            raise
 
     def vjp(
         self,
@@ -80,7 +84,10 @@ class RecordedTruth:
 
     def __call__(self, name: str, *args: Any) -> Any:
         """See `Truth`."""
-        return decode(next(self._said))
+        said = next(self._said)
+        if said is None:
+            raise NoTruth("there was none when it was recorded")
+        return decode(said)
 
     def vjp(
         self,
@@ -100,6 +107,7 @@ class Witness:
         self._perform = subject.perform
         self.seen: list[Any] = []
         self.last: Request | None = None
+        self.built: dict[int, Request] = {}
 
     def subject(self) -> Subject:
         """The subject to run a law on."""
@@ -113,6 +121,8 @@ class Witness:
         except SubjectError as error:
             self.seen.append(f"error {error.kind}")
             raise
+        if request.op == "build":
+            self.built[int(answer.value)] = request
         self.seen.extend(_features(answer))
         return answer
 

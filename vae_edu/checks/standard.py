@@ -7,7 +7,8 @@ that a mistake breaks the law that is about it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,9 +17,11 @@ from torch import Tensor
 
 from vae_edu.checks.draw import Draw
 from vae_edu.checks.law import (
-    EXACT,
+    ESSENTIAL,
     FLOAT32,
+    FORM,
     LOOSE,
+    VALUE,
     Broken,
     Law,
     LawBody,
@@ -27,8 +30,10 @@ from vae_edu.checks.law import (
     compare,
     describe,
     expect_like,
+    of_dtype,
     shape_text,
 )
+from vae_edu.checks.signs import Sign, sign
 from vae_edu.probes import Probe
 from vae_edu.subject import Subject, SubjectError
 
@@ -72,16 +77,17 @@ class Cases:
 
 def add_standard(laws: Laws, cases: Cases, *, skip: Sequence[str] = ()) -> None:
     """Append the standard laws of an exercise that its cases allow, less `skip`."""
-    for name, sentence, make, needed in _STANDARD:
+    for name, sentence, role, make, needed in _STANDARD:
         if name in skip or not needed(cases):
             continue
-        laws.add(Law(cases.exercise, name, sentence, make(cases)))
+        laws.add(Law(cases.exercise, name, sentence, make(cases), role=role))
 
 
 def add_fresh(laws: Laws, cases: Cases) -> None:
     """Append the hidden law of fresh inputs: answers learnt by heart fail it."""
     sentence = "the values are right for inputs that were never published"
-    laws.add(Law(cases.exercise, "fresh inputs", sentence, values(cases), hidden=True))
+    law = Law(cases.exercise, "fresh inputs", sentence, values(cases), hidden=True)
+    laws.add(replace(law, role=VALUE))
 
 
 def tried(cases: Cases, case: Case) -> str:
@@ -120,31 +126,60 @@ def values(cases: Cases) -> LawBody:
 
     def body(subject: Subject, truth: Truth, draw: Draw) -> None:
         for case in cases.plain(draw):
-            compare(
-                subject.call(cases.exercise, *case.args),
-                truth(cases.exercise, *case.args),
-                what=tried(cases, case),
-                scale=case.scale,
-                rtol=EXACT,
-                dtype=torch.float64,
-            )
+            expected = truth(cases.exercise, *case.args)
+            try:
+                got = subject.call(cases.exercise, *case.args)
+            except SubjectError as error:
+                if not of_dtype(error.message):
+                    raise
+                _expect_float32(subject, cases, case, expected)
+                raise _single_only(cases, case, error) from None
+            what, scale = tried(cases, case), case.scale
+            compare(got, expected, what=what, scale=scale, dtype=torch.float64)
 
     return body
+
+
+def _expect_float32(
+    subject: Subject, cases: Cases, case: Case, expected: Any, rtol: float = 4 * FLOAT32
+) -> None:
+    got = subject.call(cases.exercise, *cast(case.args, dtype=torch.float32))
+    what = f"in float32, {tried(cases, case)}"
+    compare(got, expected, what=what, scale=_scale(case), rtol=rtol)
+
+
+def _single_only(cases: Cases, case: Case, error: SubjectError) -> Broken:
+    return Broken(
+        f"{tried(cases, case)} is right for float32 and stops for float64"
+        f"{because(error.message)}. A tensor made inside has torch's default dtype: "
+        "give it the inputs' (dtype=x.dtype, torch.zeros_like(x), x.new_ones(...)).",
+        "dtype",
+        sign=sign("float32-inside"),
+    )
 
 
 def _leading(cases: Cases) -> LawBody:
     def body(subject: Subject, truth: Truth, draw: Draw) -> None:
         assert cases.broadcast is not None
         for case in cases.broadcast(draw):
-            compare(
-                subject.call(cases.exercise, *case.args),
-                truth(cases.exercise, *case.args),
-                what=tried(cases, case),
-                scale=case.scale,
-                rtol=LOOSE,
-            )
+            expected, what = truth(cases.exercise, *case.args), tried(cases, case)
+            found = sign("written-for-a-batch", what)
+            try:
+                got = subject.call(cases.exercise, *case.args)
+            except SubjectError as error:
+                raise _stopped(error, what, found) from None
+            with otherwise(found):
+                compare(got, expected, what=what, scale=case.scale, rtol=LOOSE)
 
     return body
+
+
+def _stopped(error: SubjectError, what: str, found: Sign) -> Exception:
+    """A broken law in place of an error that a plain batch does not give."""
+    if error.kind in GONE or not error.message:
+        return error
+    words = f"Your code stops at {what} with {error.kind}: {error.message}"
+    return Broken(f"{words}\n{error.trace}".rstrip(), "shape", sign=found)
 
 
 def _extremes(cases: Cases) -> LawBody:
@@ -156,13 +191,14 @@ def _extremes(cases: Cases) -> LawBody:
             if cases.float32_extremes:
                 runs.append((cast(case.args, dtype=torch.float32), 4 * FLOAT32))
             for args, rtol in runs:
-                compare(
-                    subject.call(cases.exercise, *args),
-                    expected,
-                    what=tried(cases, case),
-                    scale=case.scale,
-                    rtol=rtol,
-                )
+                with otherwise(sign("extremes-wrong")):
+                    compare(
+                        subject.call(cases.exercise, *args),
+                        expected,
+                        what=tried(cases, case),
+                        scale=case.scale,
+                        rtol=rtol,
+                    )
 
     return body
 
@@ -200,8 +236,38 @@ def _compare_gradient(
             "gradient",
             None,
             expected,
+            sign("argument-detached", name),
         )
-    compare(got, expected, what=what, scale=case.scale, rtol=LOOSE)
+    with instead(_sign_of_gradient(got, name)):
+        compare(got, expected, what=what, scale=case.scale, rtol=LOOSE)
+
+
+def _sign_of_gradient(got: Tensor, name: str) -> Sign:
+    if not bool(torch.isfinite(got).all()):
+        return sign("gradient-nan")
+    if not bool(got.any()):
+        return sign("argument-detached", name)
+    return sign("gradient-wrong", name)
+
+
+@contextmanager
+def instead(found: Sign | None) -> Iterator[None]:
+    """Where a law is broken, this is the mistake, whatever it has seen by itself."""
+    try:
+        yield
+    except Broken as broken:
+        broken.sign = found
+        raise
+
+
+@contextmanager
+def otherwise(found: Sign) -> Iterator[None]:
+    """Where a law is broken and has seen no mistake by itself, it is this one."""
+    try:
+        yield
+    except Broken as broken:
+        broken.sign = broken.sign or found
+        raise
 
 
 def _float32(cases: Cases) -> LawBody:
@@ -270,6 +336,7 @@ def _device_error(cases: Cases, case: Case, message: str) -> Broken:
         f"{tried(cases, case)} fails where the inputs are on another device (a GPU)"
         f"{because(message)}.",
         "device",
+        sign=sign("cpu-tensor"),
     )
 
 
@@ -282,9 +349,8 @@ def because(message: str) -> str:
 def _expect_meta(got: Any, expected: Any, what: str) -> None:
     if isinstance(expected, tuple):
         if not isinstance(got, tuple) or len(got) != len(expected):
-            raise Broken(
-                f"{what}: on another device it returns {describe(got)}.", "device"
-            )
+            words = f"{what}: on another device it returns {describe(got)}."
+            raise Broken(words, "device", sign=sign("cpu-tensor"))
         for g, e in zip(got, expected, strict=True):
             _expect_meta(g, e, what)
         return
@@ -295,6 +361,7 @@ def _expect_meta(got: Any, expected: Any, what: str) -> None:
             f"{what}: for inputs on another device the result should be there too; "
             f"it is {describe(got)} on the CPU.",
             "device",
+            sign=sign("cpu-tensor"),
         )
     if got.shape != expected.shape:
         raise Broken(
@@ -308,13 +375,14 @@ def _purity(cases: Cases) -> LawBody:
         for case in [*made, made[0]]:
             answer = subject.ask(cases.exercise, *case.args)
             expect_untouched(cases, case, answer.changed)
-            compare(
-                answer.value,
-                truth(cases.exercise, *case.args),
-                what=f"called several times in a row, {tried(cases, case)}",
-                scale=case.scale,
-                rtol=LOOSE,
-            )
+            with otherwise(sign("remembers")):
+                compare(
+                    answer.value,
+                    truth(cases.exercise, *case.args),
+                    what=f"called several times in a row, {tried(cases, case)}",
+                    scale=case.scale,
+                    rtol=LOOSE,
+                )
         for case in [*_made(cases.extremes, draw), *_made(cases.delicate, draw)]:
             answer = subject.ask(cases.exercise, *case.args)
             expect_untouched(cases, case, answer.changed)
@@ -334,6 +402,7 @@ def expect_untouched(cases: Cases, case: Case, changed: Sequence[str]) -> None:
             f"{tried(cases, case)} wrote into the result of the call before it: two "
             "results share one tensor. Return a new tensor each time.",
             "mutated",
+            sign=sign("result-shared"),
         )
     if changed:
         names = ", ".join(cases.params[int(i)] for i in changed)
@@ -341,6 +410,7 @@ def expect_untouched(cases: Cases, case: Case, changed: Sequence[str]) -> None:
             f"{tried(cases, case)} wrote into its input {names}. Leave the inputs as "
             "they are: methods that end in _ and item assignment write in place.",
             "mutated",
+            sign=sign("in-place"),
         )
 
 
@@ -361,6 +431,7 @@ def _expect_no_grad_left(
             f"{tried(cases, case)} left a .grad behind on one of its inputs: "
             "torch.autograd.grad computes a gradient without writing it anywhere.",
             "left grad",
+            sign=sign("grad-left"),
         )
 
 
@@ -389,34 +460,38 @@ def _has_tensors(cases: Cases) -> bool:
 
 
 _STANDARD: tuple[
-    tuple[str, str, Callable[[Cases], LawBody], Callable[[Cases], bool]], ...
+    tuple[str, str, str, Callable[[Cases], LawBody], Callable[[Cases], bool]], ...
 ] = (
-    ("values", "the values are right", values, _always),
+    ("values", "the values are right", VALUE, values, _always),
     (
         "leading dimensions",
         "any leading dimensions work: none, several, broadcast",
+        ESSENTIAL,
         _leading,
         lambda c: c.broadcast is not None,
     ),
     (
         "extremes",
         "extreme inputs give the true, finite value",
+        ESSENTIAL,
         _extremes,
         lambda c: c.extremes is not None,
     ),
     (
         "gradients",
         "the gradient in each differentiable input is right",
+        ESSENTIAL,
         _gradients,
         lambda c: bool(c.gradients),
     ),
-    ("float32", "float32 in, float32 out", _float32, _has_tensors),
-    ("device", "the result is on the inputs' device", _device, _has_tensors),
+    ("float32", "float32 in, float32 out", FORM, _float32, _has_tensors),
+    ("device", "the result is on the inputs' device", FORM, _device, _has_tensors),
     (
         "purity",
         "inputs stay unchanged, a second call gives the same result",
+        ESSENTIAL,
         _purity,
         _always,
     ),
-    ("keywords", "the arguments keep their names", _keywords, _always),
+    ("keywords", "the arguments keep their names", FORM, _keywords, _always),
 )

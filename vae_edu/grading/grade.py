@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from vae_edu import catalogue
-from vae_edu.checks.judging import Verdict, score
+from vae_edu.checks.judging import Verdict, score, worth
+from vae_edu.checks.law import VALUE
 from vae_edu.errors import CourseError
 from vae_edu.feedback import Feedback
 from vae_edu.grading import sandbox
@@ -218,7 +219,7 @@ def _shown(exercise: catalogue.Exercise, judged: Judgement) -> tuple[Finding, ..
     wrong the others are open, as there.
     """
     broken = [v for v in judged.public if not v.holds]
-    if broken and broken[0].law.name == "values":
+    if broken and worth(broken[0]) == VALUE:
         broken = broken[:1]
     words = Feedback(exercise, judged.public, judged.known).paragraphs()[1:]
     told = "\n".join(words)[:4000]
@@ -233,12 +234,13 @@ def _kept_back(judged: Judgement) -> tuple[Finding, ...]:
 
     What the code said is kept back as well: an exception may carry its inputs.
     """
-    said = {v.law.name for v in judged.public if not v.holds}
+    broken = [v for v in judged.public if not v.holds]
+    said, wrong = {v.law.name for v in broken}, any(worth(v) == VALUE for v in broken)
     return tuple(
         Finding(_sentence(v), v.kind)
         for v in judged.verdicts
         if not v.holds and v.law.name not in said and v.kind != "unfinished"
-    )[: 1 if "values" in said else None]
+    )[: 1 if wrong else None]
 
 
 def _sentence(verdict: Verdict) -> str:

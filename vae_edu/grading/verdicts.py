@@ -15,9 +15,10 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from vae_edu.checks.judging import Misconception, Verdict, laws_of, misconception
+from vae_edu.checks.diagnosis import Misconception, diagnose
+from vae_edu.checks.judging import Verdict, laws_of, worth
 from vae_edu.checks.judging import run_law as _run_law
-from vae_edu.checks.law import Law, OracleTruth, Truth
+from vae_edu.checks.law import VALUE, Law, OracleTruth, Truth
 from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth, table
 from vae_edu.errors import CourseError
 from vae_edu.grading.ahead import Line, Script, script_of
@@ -121,7 +122,7 @@ def _judge_apart(trial: Trial, exercise: str, tried: Sequence[Verdict]) -> Judge
     """
     laws, broken = trial.laws(exercise), tried[-1]
     first = [*tried[:1]] if _answered(tried[0]) else []
-    wrong = broken.law.name == "values" and broken.kind != "undecided"
+    wrong = worth(broken) == VALUE and broken.kind != "undecided"
     if broken in first and wrong:
         return Judgement(first)  # the others cannot earn a point
     verdicts = _apart(trial, laws, first)
@@ -148,7 +149,7 @@ def explain(
         sessions.begin()
         for name, judgement in broken.items():
             judgement.public = _public(sessions, topic, name, seconds)
-            judgement.known = misconception(topic, name, judgement.public)
+            judgement.known = _known(sessions, topic, name, judgement.public, seconds)
 
 
 def _together(trial: Trial, names: Sequence[str]) -> dict[str, list[Verdict]]:
@@ -240,6 +241,21 @@ def _public(
             if not _answered(verdicts[-1]):
                 line = None
     return verdicts
+
+
+def _known(
+    sessions: Sessions,
+    topic: str,
+    exercise: str,
+    public: Sequence[Verdict],
+    seconds: float,
+) -> Misconception | None:
+    """The mistake's name; a process of its own is there to be examined."""
+    with ExitStack() as stack:
+        line = _plain_line(stack, sessions, 1)
+        if line is None:
+            return None
+        return diagnose(topic, exercise, public, line.begin(seconds))
 
 
 def _plain_line(stack: ExitStack, sessions: Sessions, count: int) -> Line | None:
