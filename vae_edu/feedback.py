@@ -37,16 +37,6 @@ _THINK = {
     "mutated": "",
     "left grad": "",
 }
-_STOPPED = {
-    "Dimension out of range": "The tensor has fewer dimensions than that line counts "
-    "on. Counted from the end, the last one is always there.",
-    "must match the size of tensor": "Two shapes in that line do not broadcast. Print "
-    "both. (A maximum or a sum that is to meet the tensor it came from keeps its "
-    "dimension, with keepdim=True.)",
-    "does not require grad": "Nothing that this value was computed from records "
-    "operations. The tensors you are given may be plain ones: to differentiate, make "
-    "a leaf of your own from them.",
-}
 
 
 @dataclass(repr=False)
@@ -228,8 +218,7 @@ def _capital(text: str) -> str:
 
 def _hint(broken: Verdict) -> str:
     if broken.kind == "error":
-        said = (words for sign, words in _STOPPED.items() if sign in broken.message)
-        return next(said, "")
+        return ""
     seen = "" if broken.kind == "dtype" else look(broken.got, broken.expected)
     return seen or _THINK.get(broken.kind, "")
 

@@ -268,7 +268,7 @@ def err(notebook: Notebook) -> None:
     notebook.run(check)
     card = check.locator(".vae-edu-check")
     expect(card).to_contain_text(known_mistake())
-    expect(card).to_contain_text("This law is broken:")
+    expect(card).to_contain_text("What should hold and does not:")
     notebook.idle()
     notebook.picture("3_wrong", check)
 

@@ -116,7 +116,7 @@ def test_a_value_that_is_not_finite_is_the_one_shown():
 def test_an_error_is_told_with_the_call_that_met_it():
     said = text_for(lambda mu, log_var: right(mu, log_var) + 0 * mu.sum(1))
     assert "at gaussian_kl(mu: (5,), log_var: (5,)) with IndexError" in said
-    assert "Counted from the end" in said
+    assert "Count dimensions from the end" in said
 
 
 def test_laws_at_which_the_code_stops_are_not_called_broken():

@@ -19,7 +19,7 @@ from typing import Any
 from vae_edu.checks.alternatives import add_signs
 from vae_edu.checks.draw import Draw
 from vae_edu.checks.judging import Verdict, laws_of
-from vae_edu.checks.law import Examination, attempt
+from vae_edu.checks.law import VALUE, Examination, attempt
 from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth, alike, table
 from vae_edu.checks.signs import Sign, of_error
 from vae_edu.subject import Subject
@@ -132,7 +132,12 @@ def examined(topic: str, exercise: str, subject: Subject) -> Sign | None:
 
 
 def _seen(broken: Sequence[Verdict]) -> Sign | None:
-    """The sign of the smallest priority, of equal ones the first."""
+    """The sign of the smallest priority, of equal ones the first.
+
+    Where the values are wrong, a law about something else has seen only that.
+    """
+    if broken[0].law.role == VALUE:
+        broken = [v for v in broken if v.law.role == VALUE]
     signs = [v.sign or _of_error(v) for v in broken]
     found = [s for s in signs if s is not None]
     return min(found, key=lambda s: s.priority, default=None)

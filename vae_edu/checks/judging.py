@@ -113,6 +113,12 @@ def worth(verdict: Verdict, others: Sequence[Verdict] = ()) -> str:
     return FORM if stopped and (mixed or in_place) else verdict.law.role
 
 
+def worst(verdicts: Sequence[Verdict]) -> str:
+    """The heaviest of what is broken: VALUE, ESSENTIAL, FORM, or "" for nothing."""
+    broken = {worth(v, verdicts) for v in verdicts if not v.holds}
+    return next((role for role in (VALUE, ESSENTIAL, FORM) if role in broken), "")
+
+
 def score(verdicts: Sequence[Verdict], points: float) -> float:
     """Points earned, from the share of laws that hold.
 
@@ -120,14 +126,14 @@ def score(verdicts: Sequence[Verdict], points: float) -> float:
     the exercise is about at most half, however many other laws hold; a right answer
     that offends form alone at least half (half, where digits are lost).
     """
-    broken = {worth(v, verdicts) for v in verdicts if not v.holds}
-    if not verdicts or VALUE in broken:
+    role = worst(verdicts)
+    if not verdicts or role == VALUE:
         return 0.0
     total = sum(v.law.weight for v in verdicts)
     share = sum(v.law.weight for v in verdicts if v.holds) / total
-    if ESSENTIAL in broken:
+    if role == ESSENTIAL:
         share = share / 2
-    elif broken:
+    elif role == FORM:
         digits = any(v.kind == "digits" for v in verdicts if not v.holds)
         share = 0.5 if digits else max(share, 0.5)
     return round(points * share, 2)

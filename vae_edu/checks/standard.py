@@ -167,19 +167,12 @@ def _leading(cases: Cases) -> LawBody:
             try:
                 got = subject.call(cases.exercise, *case.args)
             except SubjectError as error:
-                raise _stopped(error, what, found) from None
+                error.sign = None if of_dtype(error.message) else found
+                raise
             with otherwise(found):
                 compare(got, expected, what=what, scale=case.scale, rtol=LOOSE)
 
     return body
-
-
-def _stopped(error: SubjectError, what: str, found: Sign) -> Exception:
-    """A broken law in place of an error that a plain batch does not give."""
-    if error.kind in GONE or not error.message:
-        return error
-    words = f"Your code stops at {what} with {error.kind}: {error.message}"
-    return Broken(f"{words}\n{error.trace}".rstrip(), "shape", sign=found)
 
 
 def _extremes(cases: Cases) -> LawBody:

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from vae_edu import catalogue
-from vae_edu.checks.judging import Verdict, score, worth
-from vae_edu.checks.law import VALUE
+from vae_edu.checks.judging import Verdict, score, worst, worth
+from vae_edu.checks.law import ESSENTIAL, FORM, VALUE
 from vae_edu.errors import CourseError
 from vae_edu.feedback import Feedback
 from vae_edu.grading import sandbox
@@ -45,7 +45,8 @@ class Finding:
 class ExerciseGrade:
     """The outcome for one exercise; `problem` says why no law could be tried.
 
-    public: what `check` says of it too; hidden: laws broken at inputs of the grader.
+    public: what `check` says of it too; hidden: laws broken at inputs of the grader;
+    credit: why it earns a part of the points.
     """
 
     name: str
@@ -58,6 +59,7 @@ class ExerciseGrade:
     public: tuple[Finding, ...] = ()
     hidden: tuple[Finding, ...] = ()
     problem: str = ""
+    credit: str = ""
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,16 @@ def _exercise_grade(exercise: catalogue.Exercise, judged: Judgement) -> Exercise
         _shown(exercise, judged),
         _kept_back(judged),
         _unfinished(judged),
+        _CREDIT.get(worst(judged.verdicts), ""),
     )
+
+
+_CREDIT = {
+    VALUE: "The values are those of another quantity, so that nothing else counts.",
+    ESSENTIAL: "What the exercise is about does not hold yet: half of the points at "
+    "most, and of these the share of the laws that hold.",
+    FORM: "Right, but for its form: at least half of the points.",
+}
 
 
 def _clamped(earned: float, points: float) -> float:

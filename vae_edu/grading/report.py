@@ -17,6 +17,8 @@ def markdown(grade: ExerciseGrade) -> str:
     lines = [f"**Exercise {grade.number} · `{grade.name}`: {_verdict(grade)}**"]
     if grade.problem:
         lines.append(f"Not judged: {_words(grade.problem)}.")
+    elif grade.credit and not grade.passed:
+        lines.append(grade.credit)
     if grade.misconception:
         name, advice = html.escape(grade.misconception), html.escape(grade.advice)
         lines.append(f"*{name}.* {advice}")
