@@ -175,7 +175,10 @@ def _grade(verbs: Verbs) -> None:
         "--course", metavar="DIR", help="the nbgrader course (default: where you are)"
     )
     parser.add_argument(
-        "--from", dest="source", metavar="DIR", help="take in notebooks of an LMS first"
+        "--from",
+        dest="source",
+        metavar="DIR",
+        help="take in an LMS's download first: a folder, or its .zip",
     )
     parser.add_argument(
         "--student", action="append", default=[], metavar="ID", help="only these"
@@ -215,11 +218,11 @@ def _run_grade(args: argparse.Namespace) -> int:
 
 
 def _graded(args: argparse.Namespace, policy: str) -> int:
-    from vae_edu.grading import batch, collect
+    from vae_edu.grading import batch, collect, summary
 
-    course = collect.course_folder(args.course)
+    course, remarks = collect.course_folder(args.course), summary.NO_REMARKS
     if args.source is not None:
-        collect.take_in(args.source, course, args.lesson)
+        remarks = collect.take_in(args.source, course, args.lesson)
     return batch.command(
         args.lesson,
         course=course,
@@ -230,6 +233,7 @@ def _graded(args: argparse.Namespace, policy: str) -> int:
         again=args.regrade,
         seconds=args.seconds,
         policy=policy,
+        remarks=remarks,
     )
 
 

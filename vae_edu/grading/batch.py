@@ -44,7 +44,7 @@ from vae_edu.grading.grade import (
     warm_zygote,
 )
 from vae_edu.grading.store import Store
-from vae_edu.grading.summary import Outcome, conclude
+from vae_edu.grading.summary import NO_REMARKS, Outcome, Remarks, conclude
 
 EACH = 25  # submissions a job, for its start (seconds) to pay
 AHEAD = 4  # tasks a job that wait in the executor: memory stays flat
@@ -371,10 +371,12 @@ def command(
     again: bool = False,
     seconds: float = LAW_SECONDS,
     policy: str = sandbox.REQUIRE,
+    remarks: Remarks = NO_REMARKS,
 ) -> int:
     """Grade a lesson's submissions, show progress, print a summary; the exit status.
 
-    0 where every submission has a grade, 1 where one has none, 130 at Ctrl-C.
+    0 where every submission has a grade, 1 where one has none, 130 at Ctrl-C. remarks:
+    of a download that was taken in before, for the summary.
     """
     _refuse(jobs, seconds, policy if scheduler is None else sandbox.OFF)
     topic = catalogue.topic_of(lesson)
@@ -389,7 +391,9 @@ def command(
     try:
         with _heeding_interrupts() as asked:
             outcomes = [*_until(asked, shown)]
-        return conclude(course, topic, outcomes, shard=shard, some=bool(students))
+        return conclude(
+            course, topic, outcomes, shard=shard, some=bool(students), remarks=remarks
+        )
     except KeyboardInterrupt:
         print("\nStopped. Grades are kept: the same command goes on from here.")
         return STOPPED
