@@ -57,6 +57,9 @@ def rows(course, name="summary.csv"):
         return {row["student"]: row for row in csv.DictReader(file)}
 
 
+STUB = "def gaussian_kl(mu, log_var):\n    raise NotImplementedError"
+
+
 @pytest.fixture
 def course(tmp_path):
     for number, student in enumerate(("ana", "ben", "cem", "dia")):
@@ -165,6 +168,33 @@ def test_one_whose_process_died_is_named_in_the_summary(grade, course):
     hand_in(course, "dia", notebook(dies))
     assert grade("--student", "dia") == 0
     assert "its process died: gaussian_kl" in rows(course)["dia"]["note"]
+
+
+def test_a_filled_notebook_beside_an_empty_one_is_told(grade, course):
+    folder = course / "submitted" / "ana" / LESSON
+    hand_in(course, "ana", notebook(STUB))
+    (folder / f"{LESSON}-Copy1.ipynb").write_text(notebook(RIGHT))
+    (folder / "notes.ipynb").write_text(notebook("x = 1"))
+    (folder.parents[1] / "ben" / LESSON / "old.ipynb").write_text(notebook(WRONG))
+    grade()
+    assert rows(course)["ana"]["note"].endswith(
+        f"{LESSON}.ipynb is not filled in; {LESSON}-Copy1.ipynb beside it is: rename "
+        "it to be graded"
+    )
+    assert "beside" not in rows(course)["ben"]["note"]
+
+
+def test_what_a_download_lost_is_in_the_summary(grade, course, tmp_path, capsys):
+    downloads = tmp_path / "dl"
+    downloads.mkdir()
+    (downloads / "ana.ipynb").write_text(notebook(RIGHT))
+    assert grade("--from", str(downloads), "--student", "ana") == 0
+    (downloads / "zoe.zip").write_bytes(b"PK cut")
+    capsys.readouterr()
+    assert grade("--from", str(downloads)) == 1
+    said = capsys.readouterr().out
+    assert "not taken in:\n  zoe.zip: it is damaged or cut short" in said
+    assert "the folder holds zoe.zip" in rows(course)["zoe"]["note"]
 
 
 def test_a_damaged_grade_is_judged_again(grade, course):

@@ -35,6 +35,7 @@ from vae_edu import catalogue
 from vae_edu.errors import CourseError
 from vae_edu.grading import run_folder, sandbox
 from vae_edu.grading.answers import Submission, read_lesson, unopened
+from vae_edu.grading.collect import is_filled
 from vae_edu.grading.grade import (
     LAW_SECONDS,
     ExerciseGrade,
@@ -117,7 +118,20 @@ def _about_file(path: Path) -> str:
 
 def _outcome(task: Task, made: Grade, *, known: bool = False) -> Outcome:
     points = tuple((e.name, e.score) for e in made.exercises)
-    return Outcome(task.student, made.score, made.max_score, _note(made), known, points)
+    words = [_note(made), "" if made.score else _filled_beside(task)]
+    note = "; ".join(filter(None, words))
+    return Outcome(task.student, made.score, made.max_score, note, known, points)
+
+
+def _filled_beside(task: Task) -> str:
+    """A notebook that is filled in, beside the one that is graded and is not."""
+    path = Path(task.path)
+    if is_filled(path, task.topic):
+        return ""
+    others = sorted(p for p in path.parent.glob("*.ipynb") if p != path)
+    filled = [p.name for p in others if not unopened(p) and is_filled(p, task.topic)]
+    named = f"{', '.join(filled)} beside it is: rename it to be graded"
+    return f"{path.name} is not filled in; {named}" if filled else ""
 
 
 def _note(made: Grade) -> str:
