@@ -161,13 +161,15 @@ def test_nbgrader_without_alembic_on_path_is_a_warning(monkeypatch):
 def test_the_sandbox_is_tried_and_not_only_looked_for(tmp_path, monkeypatch):
     zygote = process.Zygote(sandbox.PREFER)
     zygote.close()
-    assert (judge.look_at_sandbox("sandbox").status == "ok") == (
-        zygote.sandbox == sandbox.BUBBLEWRAP
-    )
+    finding = judge.look_at_sandbox("sandbox")
+    whole = zygote.sandbox == sandbox.BUBBLEWRAP
+    assert (finding.status == "ok") == whole
+    assert (sandbox.bubblewrap() in finding.seen) == whole
     bwrap = tmp_path / "bwrap"
     bwrap.write_text("#!/bin/sh\necho 'no permissions' >&2\nexit 1\n")
     bwrap.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(sandbox, "_BWRAPS", (str(bwrap),))
+    monkeypatch.setenv("PATH", str(tmp_path))
     finding = judge.look_at_sandbox("sandbox")
     assert finding.status == "warn"
     assert "no permissions" in finding.seen
