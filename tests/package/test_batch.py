@@ -18,7 +18,7 @@ import pytest
 
 from vae_edu.cli import main
 from vae_edu.errors import CourseError
-from vae_edu.grading import batch, sandbox, summary
+from vae_edu.grading import batch, sandbox, summary, verdicts
 from vae_edu.grading.batch import Task
 from vae_edu.grading.summary import Outcome, as_csv
 
@@ -161,6 +161,20 @@ def test_one_that_ran_out_of_time_is_judged_again_with_more(grade, course, capsy
     assert rows(course)["dia"]["score"] == "3"
     now = kept(course)
     assert sum(now[name] != before[name] for name in now) == 1
+
+
+def test_a_submission_that_used_its_time_up_is_told_so(grade, course, monkeypatch):
+    monkeypatch.setattr(verdicts, "IN_ALL", 0.5)
+    slow = "import time" + RIGHT.replace("return", "time.sleep(0.5); return")
+    hand_in(course, "ana", notebook(slow))
+    grade("--student", "ana", "--seconds", "6")
+    assert rows(course)["ana"]["note"].endswith(
+        "out of time: gaussian_kl; the whole submission used its time up"
+    )
+    monkeypatch.setattr(verdicts, "IN_ALL", 12.0)
+    hand_in(course, "ana", notebook(RIGHT))
+    grade("--student", "ana")
+    assert "time" not in rows(course)["ana"]["note"]
 
 
 def test_one_whose_process_died_is_named_in_the_summary(grade, course):

@@ -26,7 +26,7 @@ from vae_edu.checks.judging import run_law
 from vae_edu.checks.law import Law, Truth
 from vae_edu.errors import CourseError
 from vae_edu.grading import wire
-from vae_edu.grading.process import Fork, hand_over, reply_of
+from vae_edu.grading.process import Budget, Fork, hand_over, reply_of
 from vae_edu.subject import Answer, Engine, Request, Subject, SubjectError
 from vae_edu.work import reference_answers
 
@@ -175,26 +175,23 @@ class Line:
         self._next, self._sent = 0, 0  # the script that is sent, its frames so far
         self._sizes: deque[int] = deque()  # bytes of each request without an answer
 
-    def begin(self, seconds: float) -> Subject:
+    def begin(self, seconds: float, budget: Budget) -> Subject:
         """The next law starts; its subject may keep us waiting so long in all.
 
-        The judge's own time (an oracle's first import, a quadrature) does not count.
+        No longer than is left of its submission's budget, either. The judge's own time
+        (an oracle's first import, a quadrature) does not count.
         """
         if self._law >= 0 and self._asked < len(self._script.requests):
             self._stray()
         self._law, self._asked = self._law + 1, 0
         if self._next < self._law:
             self._next, self._sent = self._law, 0
-        left = seconds
+        own = Budget(budget.of(seconds))
 
         def perform(request: Request) -> Answer:
-            nonlocal left
-            asked = time.monotonic()
-            try:
+            with own.counted(), budget.counted():
                 first = replace(request, anew=self._asked == 0)
-                return self._exchange(first, asked + left)
-            finally:
-                left -= time.monotonic() - asked
+                return self._exchange(first, time.monotonic() + own.left)
 
         return Subject(perform)
 

@@ -46,6 +46,7 @@ from vae_edu.grading.grade import (
 )
 from vae_edu.grading.store import Store
 from vae_edu.grading.summary import NO_REMARKS, Outcome, Remarks, conclude
+from vae_edu.grading.verdicts import SPENT
 
 EACH = 25  # submissions a job, for its start (seconds) to pay
 AHEAD = 4  # tasks a job that wait in the executor: memory stays flat
@@ -142,6 +143,8 @@ def _note(made: Grade) -> str:
     words += [*stopped]
     late = [] if stopped else _late(made)
     words += [f"out of time: {', '.join(late)}"] if late else []
+    spent = any(SPENT in e.problem for e in made.exercises)
+    words += ["the whole submission used its time up"] if spent else []
     died = [e.name for e in made.exercises if any(map(_is_death, _findings(e)))]
     words += [f"its process died: {', '.join(died)}"] if died else []
     words += _undecided(made)
