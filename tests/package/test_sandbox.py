@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import struct
 import subprocess
 import sys
@@ -117,6 +118,20 @@ def test_the_instructors_side_is_not_mounted():
     for path in sandbox.readable():
         assert not Path(path).is_relative_to(PACKAGE.parent / "tests")
         assert not (PACKAGE.parent / "solutions").is_relative_to(path)
+
+
+def test_a_module_is_hidden_until_somebody_decides_otherwise(tmp_path, monkeypatch):
+    before = {Path(part).name for part in sandbox.package_parts()}
+    package = tmp_path / "vae_edu"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "newcomer.py").touch()
+    (package / "grading" / "newcomer.py").touch()
+    (package / "guests").mkdir()
+    (package / "guests" / "__init__.py").touch()
+    monkeypatch.setattr(sandbox, "_PACKAGE", package)
+    parts = [Path(part).relative_to(package) for part in sandbox.package_parts()]
+    assert {part.name for part in parts} == before
+    assert not {"newcomer.py", "guests", "grading"} & {str(part) for part in parts}
 
 
 @linux

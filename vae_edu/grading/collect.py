@@ -6,6 +6,7 @@ place. What does not: opening a download (`downloads`), reading notebooks, gradi
 
 from __future__ import annotations
 
+import ast
 import csv
 import filecmp
 import hashlib
@@ -33,7 +34,7 @@ from vae_edu.grading.store import FOLDER, write_whole
 from vae_edu.grading.summary import Remarks, say
 from vae_edu.paths import course_root
 from vae_edu.runs import MANIFEST
-from vae_edu.work import definition_in, is_unfilled
+from vae_edu.work import is_unfilled
 
 CONFIG = "nbgrader_config.py"
 RECORD = "collected.csv"
@@ -324,10 +325,12 @@ def is_filled(path: Path, topic: str) -> bool:
 def _is_given(piece: str, name: str) -> bool:
     """Whether a definition is the stub; code that is no Python is somebody's own."""
     try:
-        text = definition_in(piece, name)
+        tree = ast.parse(piece)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
-    return text is not None and is_unfilled(text)
+    kinds = ast.FunctionDef | ast.ClassDef
+    own = [n for n in tree.body if isinstance(n, kinds) and n.name == name]
+    return bool(own) and all(is_unfilled(ast.unparse(node)) for node in own)
 
 
 def _rank(found: Found, own: Collection) -> tuple[bool, bool]:

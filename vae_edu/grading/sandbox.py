@@ -66,19 +66,15 @@ class Limits:
 LIMITS = Limits()
 _NOBODY = 65534
 _PACKAGE = Path(__file__).resolve().parents[1]
-# of the package: the instructor's side; the engine, whose networks and bounds answer
-# exercises; what stands on either
-_WITHHELD = (
-    *("grading", "build", "cli.py", "models.py", "train.py", "evaluate.py"),
-    *("program.py", "runs.py", "launch.py", "reproduce.py", "handin.py", "gallery.py"),
+# of the package, all that is seen: what a lesson's first cell and the laws need. A new
+# module is not, until it stands here: it may be the instructor's, or answer exercises
+_SEEN = (
+    *("__init__.py", "errors.py", "paths.py", "catalogue.py", "exercises", "checks"),
+    *("work.py", "learner", "feedback.py", "aside.py", "standing.py"),
+    *("subject.py", "probes.py", "data.py", "mnist.py", "viz.py"),
+    *("grading/__init__.py", "grading/light.py", "grading/sandbox.py"),
+    *("grading/wire.py", "grading/zygote.py"),
 )
-_NEEDED = (
-    "__init__.py",
-    "light.py",
-    "sandbox.py",
-    "wire.py",
-    "zygote.py",
-)  # of `grading`
 _SYSTEM = (
     *("/usr/lib", "/usr/lib64", "/usr/lib32", "/usr/local/lib"),
     *("/etc/ld.so.cache", "/etc/alternatives", "/sys/devices/system/cpu"),
@@ -198,9 +194,7 @@ def readable() -> list[str]:
 
 def package_parts() -> list[str]:
     """The modules of the package that a zygote and a learner's code may read."""
-    parts = [p for p in sorted(_PACKAGE.iterdir()) if p.name not in _WITHHELD]
-    own = [p for p in parts if p.suffix == ".py" or (p / "__init__.py").exists()]
-    return [str(p) for p in [*own, *(_PACKAGE / "grading" / n for n in _NEEDED)]]
+    return [str(_PACKAGE / name) for name in _SEEN if (_PACKAGE / name).exists()]
 
 
 def exposed() -> list[str]:
