@@ -387,6 +387,22 @@ def test_links_and_pipes_are_named(downloads, course, tmp_path):
     assert lost(said) == ["eve.ipynb", "mal", "pipe.ipynb"]
 
 
+def test_a_folder_that_cannot_be_opened_is_named(downloads, course, monkeypatch):
+    put(downloads, {f"ana/{LESSON}.ipynb": "ana", f"ben/{LESSON}.ipynb": "ben"})
+    listed = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("ben"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", scandir)
+        said = collect.take_in(str(downloads), course, "4")
+    assert said.lost == ("ben: permission denied",)
+    assert books(course) == {"ana": "ana"}
+
+
 def test_a_link_in_submitted_is_not_written_through(downloads, course, tmp_path):
     outside, others = tmp_path / "outside.ipynb", tmp_path / "others"
     outside.write_text("somebody's")
@@ -653,3 +669,20 @@ def test_a_later_attempt_that_is_filled_in_counts_without_a_word(downloads, cour
     said = collect.take_in(str(downloads), course, "4")
     assert str(said) == ""
     assert books(course) == {"ana": OTHER}
+
+
+def test_a_run_that_another_process_places_at_that_moment_is_no_loss(
+    downloads, course, monkeypatch
+):
+    put(downloads, {f"ada/{TENTH}.ipynb": "book", "ada/run/run.json": "{}"})
+    rename = os.replace
+
+    def late(source, target):
+        if Path(target).name == "run":
+            shutil.copytree(source, target)  # the other one was faster
+        rename(source, target)
+
+    monkeypatch.setattr(os, "replace", late)
+    said = collect.take_in(str(downloads), course, "10")
+    assert said.lost == ()
+    assert runs(downloads, course) == {"ada": {"run.json": "{}"}}

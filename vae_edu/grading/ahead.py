@@ -1,10 +1,11 @@
 """Asking ahead: what the laws are going to ask, so that nobody waits between answers.
 
-With one seed, a law asks every answer the same things, but for what it makes of earlier
-answers (a module's own weights). The reference is asked once, in the judge's process,
-and its requests, written down, are sent to a submission's process in advance; the laws
-then read the answers in the same order. Where a law asks something else after all, the
-answers in flight are thrown away and it is asked again, one by one.
+With one seed, as `vae-edu judge` has it, a law asks every answer the same things, but
+for what it makes of earlier answers (a module's own weights). The reference is asked
+once, in the judge's process, and its requests, written down, are sent to a submission's
+process in advance; the laws then read the answers in the same order. Where a law asks
+something else after all, the answers in flight are thrown away and it is asked again,
+one by one. (`vae-edu grade` has a seed for each submission, and asks one by one.)
 
 What belongs here: scripts, and the judge's end of a law's process that follows them.
 What does not: laws and verdicts.

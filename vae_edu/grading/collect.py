@@ -30,7 +30,7 @@ from vae_edu.grading.answers import defined, read_lesson
 from vae_edu.grading.downloads import Found
 from vae_edu.grading.plain import neutral, printable
 from vae_edu.grading.run_folder import RUN
-from vae_edu.grading.store import FOLDER, write_whole
+from vae_edu.grading.store import ASIDE, FOLDER, write_whole
 from vae_edu.grading.summary import Remarks, say
 from vae_edu.paths import course_root
 from vae_edu.runs import MANIFEST
@@ -394,7 +394,8 @@ def _set_aside(own: Collection, path: Path, student: str) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with path.open("rb") as file:
         name = hashlib.file_digest(file, "sha256").hexdigest()[:12]
-    part = folder / f".{name}.part"
+    handle, part = tempfile.mkstemp(ASIDE, ".", folder)
+    os.close(handle)
     shutil.copyfile(path, part)
     os.replace(part, folder / f"{name}{path.suffix}")
 
@@ -473,7 +474,11 @@ def _place_run(whole: Path, target: Path, replaced: Path) -> None:
         else:
             shutil.move(target, kept)
     target.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(whole, target)
+    try:
+        os.replace(whole, target)
+    except OSError:  # of two runs that take it in at once, one comes first
+        if run_folder.digest(target) != run_folder.digest(whole):
+            raise
 
 
 # --- what is remembered ---------------------------------------------------------------

@@ -13,7 +13,7 @@ import shutil
 import stat
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -75,7 +75,11 @@ class Download:
 
     def walk(self, folder: Path) -> None:
         """Every plain file below a folder: no link, nothing hidden."""
-        for path in sorted(_below(folder)):
+        closed: list[OSError] = []
+        paths = sorted(_below(folder, closed.append))
+        for error in closed:
+            self.problems[Path(error.filename).relative_to(folder)] = words_of(error)
+        for path in paths:
             name = path.relative_to(folder)
             try:
                 self._meet(name, path)
@@ -189,9 +193,9 @@ def words_of(error: Exception) -> str:
     )
 
 
-def _below(folder: Path) -> Iterator[Path]:
+def _below(folder: Path, told: Callable[[OSError], None]) -> Iterator[Path]:
     """All that is no folder and not hidden; a link to a folder is none."""
-    for above, folders, names in os.walk(folder):
+    for above, folders, names in os.walk(folder, onerror=told):
         links = [f for f in folders if os.path.islink(os.path.join(above, f))]
         folders[:] = [f for f in folders if f not in links and not is_hidden(Path(f))]
         for name in [*names, *links]:
