@@ -222,8 +222,8 @@ def _unfinished(judged: Judgement) -> str:
     kinds = {v.kind for v in judged.verdicts}
     if "unfinished" in kinds:
         return "it is not filled in"
-    if any(v.message == SPENT for v in judged.verdicts):
-        return f"it did not come to an end in time ({SPENT})"
+    if any(v.message == f"not tried: {SPENT}" for v in judged.verdicts):
+        return f"it did not come to an end in time: {SPENT}"
     return "it did not come to an end in time" if "time" in kinds else ""
 
 

@@ -30,7 +30,7 @@ LAW_SECONDS = 20.0
 PATIENCE = 2  # laws that may run out of time before the others are not tried
 IN_ALL = 12.0  # times a law's seconds: what a submission's code may take
 TO_EXPLAIN = 3.0  # and once more, where it is wrong
-SPENT = "not tried: the time of the whole submission was used up"
+SPENT = "the time of the whole submission was used up"
 
 
 @dataclass
@@ -295,7 +295,7 @@ def _timed(verdict: Verdict) -> Verdict:
 
 
 def _spent(law: Law) -> Verdict:
-    return Verdict(law, False, "time", SPENT)
+    return Verdict(law, False, "time", f"not tried: {SPENT}")
 
 
 def _died(law: Law) -> Verdict:
