@@ -64,6 +64,8 @@ def _doctor(verbs: Verbs) -> None:
             from vae_edu.grading import judge
 
             more = {"sandbox": judge.look_at_sandbox}
+        if doctor.course_here() is not None:
+            more["course"] = doctor.look_at_course
         return doctor.command(as_json=args.json, more=more)
 
     parser.set_defaults(run=run)
@@ -175,7 +177,10 @@ def _grade(verbs: Verbs) -> None:
         "--course", metavar="DIR", help="the nbgrader course (default: where you are)"
     )
     parser.add_argument(
-        "--from", dest="source", metavar="DIR", help="take in notebooks of an LMS first"
+        "--from",
+        dest="source",
+        metavar="DIR",
+        help="take in an LMS's download first: a folder, or its .zip",
     )
     parser.add_argument(
         "--student", action="append", default=[], metavar="ID", help="only these"
@@ -215,11 +220,11 @@ def _run_grade(args: argparse.Namespace) -> int:
 
 
 def _graded(args: argparse.Namespace, policy: str) -> int:
-    from vae_edu.grading import batch, collect
+    from vae_edu.grading import batch, collect, summary
 
-    course = collect.course_folder(args.course)
+    course, remarks = collect.course_folder(args.course), summary.NO_REMARKS
     if args.source is not None:
-        collect.take_in(args.source, course, args.lesson)
+        remarks = collect.take_in(args.source, course, args.lesson)
     return batch.command(
         args.lesson,
         course=course,
@@ -230,6 +235,7 @@ def _graded(args: argparse.Namespace, policy: str) -> int:
         again=args.regrade,
         seconds=args.seconds,
         policy=policy,
+        remarks=remarks,
     )
 
 
@@ -259,6 +265,9 @@ def _similar(verbs: Verbs) -> None:
         "--from", dest="source", metavar="DIR", help="notebooks (default: submitted/)"
     )
     parser.add_argument(
+        "--course", metavar="DIR", help="the nbgrader course (default: where you are)"
+    )
+    parser.add_argument(
         "--top", type=int, default=20, metavar="N", help="pairs listed (default 20)"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object")
@@ -266,7 +275,13 @@ def _similar(verbs: Verbs) -> None:
     def run(args: argparse.Namespace) -> int:
         from vae_edu.grading import similar
 
-        return similar.command(args.lesson, args.source, args.top, as_json=args.json)
+        return similar.command(
+            args.lesson,
+            args.source,
+            args.top,
+            as_json=args.json,
+            course=args.course,
+        )
 
     parser.set_defaults(run=run)
 
@@ -389,10 +404,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"vae-edu: {error}", file=sys.stderr)
         return USER_ERROR
     except OSError as error:
-        if error.filename is None:
-            raise
-        name, why = os.fspath(error.filename), error.strerror
-        print(f"vae-edu: {name} cannot be read or written: {why}.", file=sys.stderr)
+        print(f"vae-edu: {_words_of(error)}", file=sys.stderr)
         return USER_ERROR
     except ModuleNotFoundError as error:
         if str(error.name) not in INSTRUCTORS:
@@ -400,6 +412,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"vae-edu: {NOT_RELEASED}", file=sys.stderr)
         return USER_ERROR
     return status
+
+
+def _words_of(error: OSError) -> str:
+    """What a user can put right; raises what is none of that."""
+    if error.filename is not None:
+        name, why = os.fspath(error.filename), error.strerror
+        return f"{name} cannot be read or written: {why}."
+    if "temporary directory" in str(error):  # Python's `tempfile` says which it tried
+        return f"{error.strerror}. Free some space there, or name a folder in TMPDIR."
+    raise error
 
 
 if __name__ == "__main__":

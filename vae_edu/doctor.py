@@ -20,10 +20,20 @@ from typing import Literal
 
 from vae_edu import mnist, paths
 
-__all__ = ["Finding", "command", "examine", "is_healthy", "table"]
+__all__ = [
+    "Finding",
+    "command",
+    "course_here",
+    "examine",
+    "is_healthy",
+    "look_at_course",
+    "table",
+]
 
 PYTHONS = (3, 11), (3, 14)  # from, to before; as pyproject.toml has it
 INSTALL = 'pip install -e ".[course]" in the course\'s folder'
+CONFIG = "nbgrader_config.py"
+TRUSTED = "vae_edu.grading.nbgrader.TrustedGrade"  # by name: learners have no grading
 LITTLE_SPACE, TOO_LITTLE_SPACE = 2e9, 2e8  # bytes
 
 
@@ -202,6 +212,14 @@ def _writable(folder: Path, variable: str) -> Look:
     return look
 
 
+def _temporary(name: str) -> Finding:
+    try:
+        return Finding(name, "ok", tempfile.gettempdir())
+    except OSError as error:
+        remedy = "free some space there, or name a folder in TMPDIR"
+        return Finding(name, "FAIL", str(error.strerror), remedy)
+
+
 # --- for the tests and for grading ------------------------------------------------
 
 
@@ -212,6 +230,26 @@ def _chromium(name: str) -> Finding:
             return Finding(name, "ok", found)
     remedy = "only the browser tests need it: apt-get install chromium"
     return Finding(name, "warn", "not installed", remedy)
+
+
+def course_here() -> Path | None:
+    """The nbgrader course that one stands in, if any: a folder with a configuration."""
+    here = Path.cwd()
+    return next((f for f in (here, *here.parents) if (f / CONFIG).is_file()), None)
+
+
+def look_at_course(name: str) -> Finding:
+    """Whether the course that one stands in grades with our laws, in our sandbox."""
+    folder = course_here() or Path.cwd()
+    loader = importlib.import_module("traitlets.config.loader")
+    config = loader.PyFileConfigLoader(CONFIG, str(folder)).load_config()
+    if TRUSTED in config.Autograde.get("autograde_preprocessors", ()):
+        return Finding(name, "ok", f"{folder}: nbgrader records our grades")
+    seen = f"{folder}: `nbgrader autograde` would run submissions with your own rights"
+    remedy = (
+        f"add to {CONFIG}: from vae_edu.grading.config import configure; configure(c)"
+    )
+    return Finding(name, "warn", seen, remedy)
 
 
 def _look_at_work(name: str) -> Finding:
@@ -234,6 +272,7 @@ LOOKS: dict[str, Look] = {
     "free space": _space,
     "write work/": _look_at_work,
     "write data/": _look_at_data_dir,
+    "scratch": _temporary,
     "chromium": _chromium,
 }
 

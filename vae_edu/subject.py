@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from vae_edu import probes
@@ -140,6 +141,8 @@ class Engine:
                 "TypeError",
                 f"{request.name}(...) made a {type(module).__name__}, not an nn.Module",
             )
+        if any(map(is_lazy, module.parameters())):
+            raise SubjectError("TypeError", f"{request.name}(...) {_LAZY}")
         self.modules.append(module)
         return Answer(value=float(len(self.modules) - 1))
 
@@ -232,6 +235,11 @@ class OtherDevice(TorchFunctionMode):
         displaced = placed is None or isinstance(placed, str) or named
         return out.to("meta") if displaced or name in ("cpu", "cuda") else out
 
+
+_LAZY = (
+    "has a layer whose weights are made at its first call only (LazyLinear): write the "
+    "layer with its width, as nn.Linear(input_dim, hidden_dim)"
+)
 
 # frames of torch, of this module and of the probes say nothing about an answer
 _NOT_THE_LEARNERS = (

@@ -18,7 +18,7 @@ import pytest
 
 from vae_edu.cli import main
 from vae_edu.errors import CourseError
-from vae_edu.grading import batch, sandbox, summary
+from vae_edu.grading import batch, sandbox, summary, verdicts
 from vae_edu.grading.batch import Task
 from vae_edu.grading.summary import Outcome, as_csv
 
@@ -55,6 +55,9 @@ def rows(course, name="summary.csv"):
     path = course / "grades" / LESSON / name
     with path.open(encoding="utf-8", newline="") as file:
         return {row["student"]: row for row in csv.DictReader(file)}
+
+
+STUB = "def gaussian_kl(mu, log_var):\n    raise NotImplementedError"
 
 
 @pytest.fixture
@@ -160,11 +163,52 @@ def test_one_that_ran_out_of_time_is_judged_again_with_more(grade, course, capsy
     assert sum(now[name] != before[name] for name in now) == 1
 
 
+def test_a_submission_that_used_its_time_up_is_told_so(grade, course, monkeypatch):
+    monkeypatch.setattr(verdicts, "IN_ALL", 0.5)
+    slow = "import time" + RIGHT.replace("return", "time.sleep(0.5); return")
+    hand_in(course, "ana", notebook(slow))
+    grade("--student", "ana", "--seconds", "6")
+    assert rows(course)["ana"]["note"].endswith(
+        "out of time: gaussian_kl; the whole submission used its time up"
+    )
+    monkeypatch.setattr(verdicts, "IN_ALL", 12.0)
+    hand_in(course, "ana", notebook(RIGHT))
+    grade("--student", "ana")
+    assert "time" not in rows(course)["ana"]["note"]
+
+
 def test_one_whose_process_died_is_named_in_the_summary(grade, course):
     dies = "import os\n" + RIGHT.replace("    return", "    os._exit(0)\n    return", 1)
     hand_in(course, "dia", notebook(dies))
     assert grade("--student", "dia") == 0
     assert "its process died: gaussian_kl" in rows(course)["dia"]["note"]
+
+
+def test_a_filled_notebook_beside_an_empty_one_is_told(grade, course):
+    folder = course / "submitted" / "ana" / LESSON
+    hand_in(course, "ana", notebook(STUB))
+    (folder / f"{LESSON}-Copy1.ipynb").write_text(notebook(RIGHT))
+    (folder / "notes.ipynb").write_text(notebook("x = 1"))
+    (folder.parents[1] / "ben" / LESSON / "old.ipynb").write_text(notebook(WRONG))
+    grade()
+    assert rows(course)["ana"]["note"].endswith(
+        f"{LESSON}.ipynb is not filled in; {LESSON}-Copy1.ipynb beside it is: rename "
+        "it to be graded"
+    )
+    assert "beside" not in rows(course)["ben"]["note"]
+
+
+def test_what_a_download_lost_is_in_the_summary(grade, course, tmp_path, capsys):
+    downloads = tmp_path / "dl"
+    downloads.mkdir()
+    (downloads / "ana.ipynb").write_text(notebook(RIGHT))
+    assert grade("--from", str(downloads), "--student", "ana") == 0
+    (downloads / "zoe.zip").write_bytes(b"PK cut")
+    capsys.readouterr()
+    assert grade("--from", str(downloads)) == 1
+    said = capsys.readouterr().out
+    assert "not taken in:\n  zoe.zip: it is damaged or cut short" in said
+    assert "the folder holds zoe.zip" in rows(course)["zoe"]["note"]
 
 
 def test_a_damaged_grade_is_judged_again(grade, course):

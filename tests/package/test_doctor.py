@@ -158,16 +158,56 @@ def test_nbgrader_without_alembic_on_path_is_a_warning(monkeypatch):
     assert look("chromium").status == "warn"
 
 
+OURS = "from vae_edu.grading.config import configure\nconfigure(get_config())\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "status"), [(OURS, "ok"), ("c = get_config()\n", "warn"), ("1 +", "FAIL")]
+)
+def test_the_course_that_one_stands_in_is_looked_at(
+    tmp_path, monkeypatch, capsys, text, status
+):
+    monkeypatch.setattr(judge, "look_at_sandbox", lambda n: doctor.Finding(n, "ok", ""))
+    (tmp_path / "nbgrader_config.py").write_text(text)
+    (tmp_path / "submitted").mkdir()
+    monkeypatch.chdir(tmp_path / "submitted")
+    cli.main(["doctor", "--json"])
+    found = {f["name"]: f for f in json.loads(capsys.readouterr().out)["findings"]}
+    assert found["course"]["status"] == status
+    assert ("configure(c)" in found["course"]["remedy"]) == (status == "warn")
+
+
+def test_outside_a_course_nothing_is_said_of_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert doctor.course_here() is None
+
+
+def test_no_folder_for_temporary_files_is_told(monkeypatch, capsys):
+    def none():
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/x']")
+
+    monkeypatch.setattr(doctor.tempfile, "gettempdir", none)
+    assert look("scratch").status == "FAIL"
+    assert "TMPDIR" in look("scratch").remedy
+    monkeypatch.setattr(doctor, "command", lambda **more: none())
+    assert cli.main(["doctor"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("vae-edu: No usable temporary directory found in ['/x'].")
+    assert "TMPDIR" in said
+
+
 def test_the_sandbox_is_tried_and_not_only_looked_for(tmp_path, monkeypatch):
     zygote = process.Zygote(sandbox.PREFER)
     zygote.close()
-    assert (judge.look_at_sandbox("sandbox").status == "ok") == (
-        zygote.sandbox == sandbox.BUBBLEWRAP
-    )
+    finding = judge.look_at_sandbox("sandbox")
+    whole = zygote.sandbox == sandbox.BUBBLEWRAP
+    assert (finding.status == "ok") == whole
+    assert (sandbox.bubblewrap() in finding.seen) == whole
     bwrap = tmp_path / "bwrap"
     bwrap.write_text("#!/bin/sh\necho 'no permissions' >&2\nexit 1\n")
     bwrap.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(sandbox, "_BWRAPS", (str(bwrap),))
+    monkeypatch.setenv("PATH", str(tmp_path))
     finding = judge.look_at_sandbox("sandbox")
     assert finding.status == "warn"
     assert "no permissions" in finding.seen

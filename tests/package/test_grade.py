@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from vae_edu.checks.record import PUBLIC_SEED
 from vae_edu.errors import CourseError
 from vae_edu.grading import grade as grading
 from vae_edu.grading import grade_notebook, sandbox, verdicts
-from vae_edu.grading.answers import read
+from vae_edu.grading.answers import Submission, read
 from vae_edu.grading.grade import Grade, grade_of
 from vae_edu.grading.report import markdown
 from vae_edu.subject import local
@@ -284,6 +285,45 @@ def test_nothing_of_a_hidden_input_gets_out(graded, inputs, how):
     assert len(secret) > 20
     shown = json.dumps(grade.as_dict()) + markdown(of(grade))
     assert [text for text in secret if text in shown] == []
+
+
+def test_no_two_submissions_have_their_hidden_inputs_in_common(graded, monkeypatch):
+    """So whatever a submission carries away of them is worth nothing to another."""
+    seeds, really = [], verdicts.judge_exercises
+
+    def noting(trial, names):
+        seeds.append(trial.seed)
+        return really(trial, names)
+
+    monkeypatch.setattr(verdicts, "judge_exercises", noting)
+    for source in (RIGHT, RIGHT, RIGHT + "# another's"):
+        assert of(graded(notebook(source))).passed
+    assert seeds[0] == seeds[1] != seeds[2]
+    assert "test" not in seeds
+
+
+def test_the_seed_is_the_courses_too():
+    submission = Submission(Path("x"), [RIGHT], ["gaussian_kl"])
+    one, other = (grading._own_seed(secret, submission) for secret in ("a", "b"))
+    assert one != other
+
+
+def test_the_time_of_a_whole_submission_is_bounded(graded, monkeypatch):
+    """Each law sleeps less than it may; all together take too long."""
+    monkeypatch.setattr(verdicts, "IN_ALL", 1.0)
+    slow = RIGHT.replace("return", "time.sleep(0.5); return")
+    late = of(graded(notebook("import time" + slow), seconds=6.0))
+    assert verdicts.SPENT in late.problem
+    assert not late.passed
+    assert late.score < late.max_score
+    assert "time of the whole submission" in markdown(late)
+
+
+def test_loading_again_and_again_is_bounded_too(graded, monkeypatch):
+    monkeypatch.setattr(verdicts, "IN_ALL", 1.0)
+    wrong = RIGHT.replace("mu**2", "mu.detach() ** 2")
+    late = of(graded(notebook("import time; time.sleep(3)" + wrong), seconds=5.0))
+    assert verdicts.SPENT in late.problem
 
 
 def test_a_hidden_finding_is_a_title_and_no_more(graded):

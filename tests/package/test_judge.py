@@ -213,6 +213,49 @@ def test_the_customary_names_need_no_import(zygote, tmp_path):
     assert only(judged(zygote, tmp_path, RIGHT.replace("import torch", ""))).passed
 
 
+WORKERS = """
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+class Mine(DataLoader):
+    pass
+def gaussian_kl(mu, log_var):
+    data = TensorDataset(torch.arange(8.0))
+    more = dict(num_workers=2, persistent_workers=True, timeout=5, prefetch_factor=2)
+    for kind in (DataLoader, Mine):
+        loader = kind(data, 4, **more)
+        assert [len(batch) for batch, in loader] * 2 == [4, 4, 4, 4]
+    return 0.5 * (mu**2 + log_var.exp() - 1 - log_var).sum(-1)
+"""
+
+
+def test_a_loader_with_workers_loads_and_does_not_hang(zygote, tmp_path):
+    (result,) = judged(zygote, tmp_path, WORKERS)
+    assert result.passed, result.failures
+
+
+LAZY = """
+from torch import nn
+class Encoder(nn.Module):
+    def __init__(self, input_dim, hidden_dim, latent_dim):
+        super().__init__()
+        self.hidden = nn.LazyLinear(hidden_dim)
+        self.mu = nn.Linear(hidden_dim, latent_dim)
+        self.log_var = nn.Linear(hidden_dim, latent_dim)
+    def forward(self, x):
+        h = self.hidden(x).relu()
+        return self.mu(h), self.log_var(h)
+"""
+
+
+def test_a_lazy_layer_is_told_to_have_a_width(zygote, tmp_path):
+    (result,) = judged(zygote, tmp_path, LAZY)
+    assert {f["message"] for f in result.failures} == {
+        "TypeError: Encoder(...) has a layer whose weights are made at its first call "
+        "only (LazyLinear): write the layer with its width, as "
+        "nn.Linear(input_dim, hidden_dim)"
+    }
+
+
 def test_decorated_answers_are_judged_and_not_saved(zygote, tmp_path, monkeypatch):
     monkeypatch.setenv("VAE_EDU_WORK", str(tmp_path / "work"))
     source = "from vae_edu import exercise\n" + RIGHT.replace("def ", "@exercise\ndef ")

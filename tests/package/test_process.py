@@ -17,7 +17,7 @@ from vae_edu import catalogue
 from vae_edu.errors import CourseError
 from vae_edu.grading import judge, process, sandbox
 from vae_edu.grading.answers import Submission
-from vae_edu.grading.process import Sessions
+from vae_edu.grading.process import Budget, Sessions
 from vae_edu.grading.verdicts import judge_lesson
 from vae_edu.work import reference_file
 
@@ -299,3 +299,17 @@ def test_too_many_processes_are_said():
     family = [*range(2 * limits.processes + 1)]
     assert "12 processes" in sandbox._too_much(family, 2**60, limits)
     assert not sandbox._too_much(family[1:], 2**60, limits)
+
+
+def test_a_budget_counts_what_is_waited_and_never_gives_more_than_is_left():
+    budget = Budget(10.0)
+    assert budget.of(3.0) == 3.0
+    assert budget.of(30.0) == 10.0
+    with budget.counted():
+        time.sleep(0.01)
+    assert 0 < budget.left < 10.0
+    budget.left = -1.0
+    assert budget.spent
+    assert budget.of(3.0) == 0.0
+    assert not Budget().spent
+    assert Budget().of(3.0) == 3.0

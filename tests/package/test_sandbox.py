@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import struct
 import subprocess
 import sys
@@ -38,7 +39,7 @@ def test_what_is_missing_is_named(monkeypatch):
 
 @linux
 def test_a_required_sandbox_that_is_missing_is_refused_with_a_remedy(monkeypatch):
-    monkeypatch.setattr(sandbox.shutil, "which", lambda name: None)
+    monkeypatch.setattr(sandbox, "bwraps", lambda: [])
     monkeypatch.setattr(sandbox, "landlock_version", lambda: 0)
     with pytest.raises(CourseError, match="apt-get install bubblewrap") as caught:
         process.Zygote("require")
@@ -67,6 +68,38 @@ def test_a_sandbox_that_does_not_start_says_why(monkeypatch, tmp_path):
         process.Zygote("bubblewrap")
 
 
+def bwrap_that(tmp_path, folder, line):
+    path = tmp_path / folder / "bwrap"
+    path.parent.mkdir()
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@linux
+def test_the_systems_bwrap_goes_first_and_one_that_fails_is_passed_over(
+    monkeypatch, tmp_path
+):
+    good = bwrap_that(tmp_path, "usr", "exit 0")
+    bad = bwrap_that(tmp_path, "bad", "exit 1")
+    own = bwrap_that(tmp_path, "conda", "exit 0")
+    monkeypatch.setenv("PATH", str(Path(own).parent))
+    for system, expected in (
+        ((good,), good),
+        ((bad, good), good),
+        ((bad,), own),
+        ((str(tmp_path / "none"),), own),
+    ):
+        monkeypatch.setattr(sandbox, "_BWRAPS", system)
+        assert sandbox.bubblewrap() == expected
+        assert sandbox.command([], 3)[0] == expected
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sandbox, "_BWRAPS", (bad,))
+    assert sandbox.bubblewrap() == bad  # which says why, when it is started
+    monkeypatch.setattr(sandbox, "_BWRAPS", ())
+    assert sandbox.lacking("bubblewrap") == "bwrap is not installed"
+
+
 def test_the_environment_tells_nothing(monkeypatch):
     monkeypatch.setenv("SECRET", "s")
     monkeypatch.setenv("VAE_EDU_WORK", "/somewhere")
@@ -85,6 +118,20 @@ def test_the_instructors_side_is_not_mounted():
     for path in sandbox.readable():
         assert not Path(path).is_relative_to(PACKAGE.parent / "tests")
         assert not (PACKAGE.parent / "solutions").is_relative_to(path)
+
+
+def test_a_module_is_hidden_until_somebody_decides_otherwise(tmp_path, monkeypatch):
+    before = {Path(part).name for part in sandbox.package_parts()}
+    package = tmp_path / "vae_edu"
+    shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "newcomer.py").touch()
+    (package / "grading" / "newcomer.py").touch()
+    (package / "guests").mkdir()
+    (package / "guests" / "__init__.py").touch()
+    monkeypatch.setattr(sandbox, "_PACKAGE", package)
+    parts = [Path(part).relative_to(package) for part in sandbox.package_parts()]
+    assert {part.name for part in parts} == before
+    assert not {"newcomer.py", "guests", "grading"} & {str(part) for part in parts}
 
 
 @linux
@@ -116,6 +163,44 @@ print(os.wait()[1])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.split() == ["refused", "refused", "0"], done.stderr
+
+
+ASKING = """
+import ctypes, errno, fcntl, os, platform, sys
+from vae_edu.grading import sandbox
+libc = ctypes.CDLL(None, use_errno=True)
+names = "mincore cachestat preadv2 fadvise64 inotify_init1 inotify_add_watch"
+names = names.split() + ["fanotify_init", "fanotify_mark"]
+place = os.open("/", os.O_RDONLY)
+sandbox.filter_calls(sandbox._strict(sandbox.BUBBLEWRAP))
+for name in names:
+    ctypes.set_errno(0)
+    assert libc.syscall(sandbox._number(name), 0, 0, 0, 0, 0, 0) == -1, name
+    assert ctypes.get_errno() == errno.EPERM, name
+for sign in (fcntl.F_NOTIFY, fcntl.F_SETLEASE, fcntl.F_SETLK):
+    try:
+        fcntl.fcntl(place, sign, 0)
+    except PermissionError:
+        continue
+    sys.exit(f"{sign} is not refused")
+import torch
+from torch import nn
+model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+loss = model(torch.ones(2, 3)).sum()
+loss.backward()
+torch.optim.Adam(model.parameters()).step()
+torch.save(model.state_dict(), "w.pt")
+assert len(torch.load("w.pt")) == 4
+print("all refused")
+"""
+
+
+@linux
+def test_nobody_can_ask_what_others_have_read_or_watch_it(tmp_path):
+    """A session could leave word there for a later one; torch needs none of it."""
+    command = [sys.executable, "-c", ASKING]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "all refused\n", done.stderr
 
 
 @linux

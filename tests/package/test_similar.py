@@ -330,6 +330,9 @@ def test_submissions_are_looked_for_in_the_course(tmp_path, capsys, monkeypatch)
     assert main(["similar", LESSON, "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert (data["compared"], len(data["pairs"])) == (2, 1)
+    monkeypatch.chdir("/")
+    assert main(["similar", LESSON, "--json", "--course", str(tmp_path)]) == 0
+    assert json.loads(capsys.readouterr().out) == data
 
 
 def test_downloads_of_an_lms_are_taken_as_they_are(tmp_path, capsys):

@@ -159,6 +159,20 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
+def test_the_folder_is_written_too_so_that_a_crash_keeps_the_name(
+    tmp_path, monkeypatch
+):
+    kinds = []
+
+    def noting(handle):
+        state = os.fstat(handle)
+        kinds.append((stat.S_ISDIR(state.st_mode), (tmp_path / "file").exists()))
+
+    monkeypatch.setattr(os, "fsync", noting)
+    write_whole(tmp_path / "file", "text")
+    assert kinds == [(False, False), (True, True)]
+
+
 def test_no_folder_to_write_in_is_said_in_words(tmp_path):
     (tmp_path / "grades").write_text("a file")
     with pytest.raises(CourseError, match="cannot be kept"):

@@ -1,10 +1,11 @@
 """Asking ahead: what the laws are going to ask, so that nobody waits between answers.
 
-With one seed, a law asks every answer the same things, but for what it makes of earlier
-answers (a module's own weights). The reference is asked once, in the judge's process,
-and its requests, written down, are sent to a submission's process in advance; the laws
-then read the answers in the same order. Where a law asks something else after all, the
-answers in flight are thrown away and it is asked again, one by one.
+With one seed, as `vae-edu judge` has it, a law asks every answer the same things, but
+for what it makes of earlier answers (a module's own weights). The reference is asked
+once, in the judge's process, and its requests, written down, are sent to a submission's
+process in advance; the laws then read the answers in the same order. Where a law asks
+something else after all, the answers in flight are thrown away and it is asked again,
+one by one. (`vae-edu grade` has a seed for each submission, and asks one by one.)
 
 What belongs here: scripts, and the judge's end of a law's process that follows them.
 What does not: laws and verdicts.
@@ -26,7 +27,7 @@ from vae_edu.checks.judging import run_law
 from vae_edu.checks.law import Law, Truth
 from vae_edu.errors import CourseError
 from vae_edu.grading import wire
-from vae_edu.grading.process import Fork, hand_over, reply_of
+from vae_edu.grading.process import Budget, Fork, hand_over, reply_of
 from vae_edu.subject import Answer, Engine, Request, Subject, SubjectError
 from vae_edu.work import reference_answers
 
@@ -175,26 +176,23 @@ class Line:
         self._next, self._sent = 0, 0  # the script that is sent, its frames so far
         self._sizes: deque[int] = deque()  # bytes of each request without an answer
 
-    def begin(self, seconds: float) -> Subject:
+    def begin(self, seconds: float, budget: Budget) -> Subject:
         """The next law starts; its subject may keep us waiting so long in all.
 
-        The judge's own time (an oracle's first import, a quadrature) does not count.
+        No longer than is left of its submission's budget, either. The judge's own time
+        (an oracle's first import, a quadrature) does not count.
         """
         if self._law >= 0 and self._asked < len(self._script.requests):
             self._stray()
         self._law, self._asked = self._law + 1, 0
         if self._next < self._law:
             self._next, self._sent = self._law, 0
-        left = seconds
+        own = Budget(budget.of(seconds))
 
         def perform(request: Request) -> Answer:
-            nonlocal left
-            asked = time.monotonic()
-            try:
+            with own.counted(), budget.counted():
                 first = replace(request, anew=self._asked == 0)
-                return self._exchange(first, asked + left)
-            finally:
-                left -= time.monotonic() - asked
+                return self._exchange(first, time.monotonic() + own.left)
 
         return Subject(perform)
 

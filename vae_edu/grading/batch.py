@@ -35,6 +35,7 @@ from vae_edu import catalogue
 from vae_edu.errors import CourseError
 from vae_edu.grading import run_folder, sandbox
 from vae_edu.grading.answers import Submission, read_lesson, unopened
+from vae_edu.grading.collect import is_filled
 from vae_edu.grading.grade import (
     LAW_SECONDS,
     ExerciseGrade,
@@ -44,7 +45,8 @@ from vae_edu.grading.grade import (
     warm_zygote,
 )
 from vae_edu.grading.store import Store
-from vae_edu.grading.summary import Outcome, conclude
+from vae_edu.grading.summary import NO_REMARKS, Outcome, Remarks, conclude
+from vae_edu.grading.verdicts import SPENT
 
 EACH = 25  # submissions a job, for its start (seconds) to pay
 AHEAD = 4  # tasks a job that wait in the executor: memory stays flat
@@ -117,7 +119,20 @@ def _about_file(path: Path) -> str:
 
 def _outcome(task: Task, made: Grade, *, known: bool = False) -> Outcome:
     points = tuple((e.name, e.score) for e in made.exercises)
-    return Outcome(task.student, made.score, made.max_score, _note(made), known, points)
+    words = [_note(made), "" if made.score else _filled_beside(task)]
+    note = "; ".join(filter(None, words))
+    return Outcome(task.student, made.score, made.max_score, note, known, points)
+
+
+def _filled_beside(task: Task) -> str:
+    """A notebook that is filled in, beside the one that is graded and is not."""
+    path = Path(task.path)
+    if is_filled(path, task.topic):
+        return ""
+    others = sorted(p for p in path.parent.glob("*.ipynb") if p != path)
+    filled = [p.name for p in others if not unopened(p) and is_filled(p, task.topic)]
+    named = f"{', '.join(filled)} beside it is: rename it to be graded"
+    return f"{path.name} is not filled in; {named}" if filled else ""
 
 
 def _note(made: Grade) -> str:
@@ -128,6 +143,8 @@ def _note(made: Grade) -> str:
     words += [*stopped]
     late = [] if stopped else _late(made)
     words += [f"out of time: {', '.join(late)}"] if late else []
+    spent = any(SPENT in e.problem for e in made.exercises)
+    words += ["the whole submission used its time up"] if spent else []
     died = [e.name for e in made.exercises if any(map(_is_death, _findings(e)))]
     words += [f"its process died: {', '.join(died)}"] if died else []
     words += _undecided(made)
@@ -371,10 +388,12 @@ def command(
     again: bool = False,
     seconds: float = LAW_SECONDS,
     policy: str = sandbox.REQUIRE,
+    remarks: Remarks = NO_REMARKS,
 ) -> int:
     """Grade a lesson's submissions, show progress, print a summary; the exit status.
 
-    0 where every submission has a grade, 1 where one has none, 130 at Ctrl-C.
+    0 where every submission has a grade, 1 where one has none, 130 at Ctrl-C. remarks:
+    of a download that was taken in before, for the summary.
     """
     _refuse(jobs, seconds, policy if scheduler is None else sandbox.OFF)
     topic = catalogue.topic_of(lesson)
@@ -389,7 +408,9 @@ def command(
     try:
         with _heeding_interrupts() as asked:
             outcomes = [*_until(asked, shown)]
-        return conclude(course, topic, outcomes, shard=shard, some=bool(students))
+        return conclude(
+            course, topic, outcomes, shard=shard, some=bool(students), remarks=remarks
+        )
     except KeyboardInterrupt:
         print("\nStopped. Grades are kept: the same command goes on from here.")
         return STOPPED

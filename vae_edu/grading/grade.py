@@ -8,6 +8,9 @@ see. What does not: many submissions (`batch`), a gradebook (`nbgrader`), words
 from __future__ import annotations
 
 import atexit
+import hashlib
+import hmac
+import json
 import math
 import os
 import secrets
@@ -26,7 +29,7 @@ from vae_edu.feedback import Feedback
 from vae_edu.grading import sandbox
 from vae_edu.grading.answers import Submission, read_lesson
 from vae_edu.grading.process import Zygote
-from vae_edu.grading.verdicts import Judgement, judge_lesson
+from vae_edu.grading.verdicts import SPENT, Judgement, judge_lesson
 from vae_edu.subject import SubjectError
 
 LAW_SECONDS = 10.0
@@ -112,7 +115,8 @@ def grade_notebook(
 
     lesson: "04_kl_divergence", "kl_divergence" or "4"; where it is None, the lesson
     whose exercises the file holds. policy: "require" a sandbox, "prefer" one, or "off".
-    seed: draws the inputs; None draws a new one a process. seconds: for each law.
+    seed: draws the inputs, other ones for each submission; None draws a new seed a
+    process. seconds: for each law; all together may take `verdicts.IN_ALL` times that.
     Raises CourseError where there is no sandbox, no such lesson or no such file; what
     is wrong with the file itself is the grade's `problem`.
     """
@@ -150,8 +154,9 @@ def grade(
         return Grade(
             lesson, tuple(exercises), zygote.sandbox, submission.problem, seconds
         )
+    own = _own_seed(seed, submission)
     try:
-        judged = judge_lesson(zygote, submission, topic, seed, seconds)
+        judged = judge_lesson(zygote, submission, topic, own, seconds)
     except SubjectError as error:
         judged, problem = {}, _words_of_loading(error)
     else:
@@ -163,6 +168,15 @@ def grade(
         for e in _exercises(topic)
     ]
     return Grade(lesson, tuple(graded), zygote.sandbox, seconds=seconds)
+
+
+def _own_seed(secret: str, submission: Submission) -> str:
+    """The seed of one submission's inputs: equal for equal code, and nobody else's.
+
+    Whatever code might carry away of its inputs is worth nothing to another submission.
+    """
+    code = json.dumps([submission.wanted, submission.pieces])
+    return hmac.new(secret.encode(), code.encode(), hashlib.sha256).hexdigest()
 
 
 def _exercises(topic: str) -> Sequence[catalogue.Exercise]:
@@ -220,6 +234,8 @@ def _unfinished(judged: Judgement) -> str:
     kinds = {v.kind for v in judged.verdicts}
     if "unfinished" in kinds:
         return "it is not filled in"
+    if any(v.message == f"not tried: {SPENT}" for v in judged.verdicts):
+        return f"it did not come to an end in time: {SPENT}"
     return "it did not come to an end in time" if "time" in kinds else ""
 
 

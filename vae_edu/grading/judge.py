@@ -178,6 +178,7 @@ def look_at_sandbox(name: str) -> Finding:
         return Finding(name, "warn", seen, f"only grading needs one. {sandbox.REMEDY}")
     zygote.close()
     if not zygote.problems:
-        return Finding(name, "ok", f"{zygote.sandbox}: a submission's process starts")
+        which = f"{zygote.sandbox} ({sandbox.bubblewrap()})"
+        return Finding(name, "ok", f"{which}: a submission's process starts")
     seen = f"{zygote.sandbox} alone ({'; '.join(zygote.problems)})"
     return Finding(name, "warn", seen, f"it isolates less. {sandbox.REMEDY}")

@@ -6,13 +6,14 @@ own) and their forks. What does not: what is asked there (`ahead`), laws, scores
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -209,17 +210,51 @@ def _sign(sock: socket.socket, deadline: float) -> tuple[bytes, list[int]]:
     return data, list(descriptors)
 
 
+class Budget:
+    """Seconds that a submission's code may take in all, its sessions together.
+
+    Only waiting for it is counted: not the judge's own time.
+    """
+
+    def __init__(self, seconds: float = math.inf) -> None:
+        self.left = seconds
+
+    @property
+    def spent(self) -> bool:
+        """Whether nothing is left."""
+        return self.left <= 0
+
+    def of(self, seconds: float) -> float:
+        """So many seconds, or what is left."""
+        return min(seconds, max(self.left, 0.0))
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """What is waited here counts."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.left -= time.monotonic() - began
+
+
 class Sessions:
     """Processes that have loaded one submission, to try laws in.
 
     A piece in which such a process dies or hangs is left out, and the rest loaded anew:
-    it costs the exercises that it defines, not the others.
+    it costs the exercises that it defines, not the others. budget: none is without end.
     """
 
     def __init__(
-        self, zygote: Zygote, submission: Submission, topic: str, seconds: float
+        self,
+        zygote: Zygote,
+        submission: Submission,
+        topic: str,
+        seconds: float,
+        budget: Budget | None = None,
     ) -> None:
         self._zygote, self._seconds = zygote, seconds
+        self.budget = Budget() if budget is None else budget
         self._submission, self._topic = submission, topic
         self._left_out: dict[int, str] = {}
         self._first: Fork | None = None
@@ -231,9 +266,11 @@ class Sessions:
         """Load it for the first process; SubjectError where that fails."""
         self._first = self._loaded()
 
-    def anew(self) -> Sessions:
+    def anew(self, budget: Budget) -> Sessions:
         """Others of the same submission, in which nothing was asked yet."""
-        others = Sessions(self._zygote, self._submission, self._topic, self._seconds)
+        others = Sessions(
+            self._zygote, self._submission, self._topic, self._seconds, budget
+        )
         others._left_out = self._left_out
         return others
 
@@ -292,7 +329,8 @@ class Sessions:
             session, self._forked = self._forked, None
             return self._serving(session)
         try:
-            return _fork_law(self._forked, self._seconds)
+            with self.budget.counted():
+                return _fork_law(self._forked, self.budget.of(self._seconds))
         except (wire.WireError, OSError):
             raise self._forked.death() from None
 
@@ -332,11 +370,12 @@ class Sessions:
         while "at" in reply:
             at = reply["at"] if isinstance(reply["at"], int) else at
             try:
-                reply = reply_of(fork, reader, deadline)
+                with nullcontext() if at is None else self.budget.counted():
+                    reply = reply_of(fork, reader, deadline)
             except SubjectError as error:
                 raise _Lost(at, error) from None
             if at is None:
-                deadline = time.monotonic() + 2 * self._seconds
+                deadline = time.monotonic() + self.budget.of(2 * self._seconds)
         fork.threaded = bool(reply.get("threaded"))
         if "failed" in reply:
             raise SubjectError("LoadError", str(reply["failed"]))

@@ -27,6 +27,7 @@ import shutil
 import signal
 import stat
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -65,23 +66,20 @@ class Limits:
 LIMITS = Limits()
 _NOBODY = 65534
 _PACKAGE = Path(__file__).resolve().parents[1]
-# of the package: the instructor's side; the engine, whose networks and bounds answer
-# exercises; what stands on either
-_WITHHELD = (
-    *("grading", "build", "cli.py", "models.py", "train.py", "evaluate.py"),
-    *("program.py", "runs.py", "launch.py", "reproduce.py", "handin.py", "gallery.py"),
+# of the package, all that is seen: what a lesson's first cell and the laws need. A new
+# module is not, until it stands here: it may be the instructor's, or answer exercises
+_SEEN = (
+    *("__init__.py", "errors.py", "paths.py", "catalogue.py", "exercises", "checks"),
+    *("work.py", "learner", "feedback.py", "aside.py", "standing.py"),
+    *("subject.py", "probes.py", "data.py", "mnist.py", "viz.py"),
+    *("grading/__init__.py", "grading/light.py", "grading/sandbox.py"),
+    *("grading/wire.py", "grading/zygote.py"),
 )
-_NEEDED = (
-    "__init__.py",
-    "light.py",
-    "sandbox.py",
-    "wire.py",
-    "zygote.py",
-)  # of `grading`
 _SYSTEM = (
     *("/usr/lib", "/usr/lib64", "/usr/lib32", "/usr/local/lib"),
     *("/etc/ld.so.cache", "/etc/alternatives", "/sys/devices/system/cpu"),
 )
+_BWRAPS = ("/usr/bin/bwrap", "/usr/local/bin/bwrap")  # the system's
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
@@ -98,11 +96,40 @@ def lacking(kind: str) -> str:
         return "needs Linux"
     if platform.machine() not in _ARCHITECTURES:
         return f"knows no system calls of {platform.machine()}"
-    if kind == BUBBLEWRAP and not shutil.which("bwrap"):
+    if kind == BUBBLEWRAP and not bwraps():
         return "bwrap is not installed"
     if kind == LANDLOCK and landlock_version() < 1:
         return "this kernel has no Landlock, or it is switched off"
     return ""
+
+
+def bwraps() -> list[str]:
+    """Every bubblewrap here, the system's first: one in PATH may be an environment's.
+
+    Such a copy lacks the rights that a system may give to its own alone.
+    """
+    found = [path for path in _BWRAPS if os.access(path, os.X_OK)]
+    return [*dict.fromkeys([*found, *filter(None, [shutil.which("bwrap")])])]
+
+
+def bubblewrap() -> str:
+    """The first bubblewrap that makes its namespaces; where none does, the first."""
+    return _first_that_works(tuple(bwraps()))
+
+
+@cache
+def _first_that_works(found: tuple[str, ...]) -> str:
+    works = (path for path in found if len(found) == 1 or _makes_namespaces(path))
+    return next(works, found[0] if found else "bwrap")
+
+
+def _makes_namespaces(path: str) -> bool:
+    words = [path, *_unshared(), "--ro-bind", "/", "/", "--", path, "--version"]
+    try:
+        tried = subprocess.run(words, capture_output=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return tried.returncode == 0
 
 
 # --- what is mounted ------------------------------------------------------------------
@@ -167,9 +194,7 @@ def readable() -> list[str]:
 
 def package_parts() -> list[str]:
     """The modules of the package that a zygote and a learner's code may read."""
-    parts = [p for p in sorted(_PACKAGE.iterdir()) if p.name not in _WITHHELD]
-    own = [p for p in parts if p.suffix == ".py" or (p / "__init__.py").exists()]
-    return [str(p) for p in [*own, *(_PACKAGE / "grading" / n for n in _NEEDED)]]
+    return [str(_PACKAGE / name) for name in _SEEN if (_PACKAGE / name).exists()]
 
 
 def exposed() -> list[str]:
@@ -185,8 +210,7 @@ def exposed() -> list[str]:
 def command(arguments: list[str], filter_fd: int) -> list[str]:
     """The bubblewrap command around `arguments`; `filter_fd` holds its filter."""
     paths, package = readable(), str(_PACKAGE)
-    bwrap = shutil.which("bwrap") or "bwrap"  # `environment` has another PATH
-    words = [bwrap, "--die-with-parent", "--new-session", *_unshared()]
+    words = [bubblewrap(), "--die-with-parent", "--new-session", *_unshared()]
     words += ["--proc", "/proc", "--perms", "1777", "--tmpfs", "/tmp", *_system_links()]
     for path in _parents_of([*paths, package, "/dev/shm/x"]):
         words += ["--dir", path]  # or bubblewrap makes it for itself alone
@@ -237,7 +261,9 @@ def filter_file() -> int:
 
 # --- system calls ---------------------------------------------------------------------
 
-# By name: the numbers on x86_64 and on aarch64; 0: not there.
+# By name: the numbers on x86_64 and on aarch64; 0: not there. Some ask what the machine
+# has read of a file, drop it from memory, or watch who opens it: ways for one session
+# to leave word for another one.
 _CALLS = {
     "socket": (41, 198),
     "shmget": (29, 194),
@@ -279,6 +305,14 @@ _CALLS = {
     "move_pages": (279, 239),
     "perf_event_open": (298, 241),
     "fanotify_init": (300, 262),
+    "fanotify_mark": (301, 263),
+    "inotify_init": (253, 0),
+    "inotify_init1": (294, 26),
+    "inotify_add_watch": (254, 27),
+    "mincore": (27, 232),
+    "cachestat": (451, 451),
+    "preadv2": (327, 286),
+    "fadvise64": (221, 223),
     "name_to_handle_at": (303, 264),
     "open_by_handle_at": (304, 265),
     "bpf": (321, 280),
@@ -363,8 +397,8 @@ _ON_ITSELF = _NAMES[
 _NAMESPACES = (
     0x7E020000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
 )
-# fcntl: locks, which are signs on files that all sessions read
-_LOCKS = (5, 6, 7, 36, 37, 38)
+# fcntl: locks, leases, watches, which are signs on files that all sessions read
+_SIGNS = (5, 6, 7, 36, 37, 38, 1024, 1026)
 _ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000, 0x80000000
 
 
@@ -389,10 +423,10 @@ def program(
     missing = (_GIVE, 0, 0, _REFUSE | errno.ENOSYS)
     steps += [(_EQUAL, 0, 1, _number("clone3")), missing]
     if not namespaces:
-        over = 2 * len(_LOCKS) + 2
+        over = 2 * len(_SIGNS) + 2
         steps += [(_EQUAL, 0, over, _number("fcntl")), (_LOAD, 0, 0, 24)]
-        for locking in _LOCKS:
-            steps += [(_EQUAL, 0, 1, locking), refuse]
+        for sign in _SIGNS:
+            steps += [(_EQUAL, 0, 1, sign), refuse]
         steps.append((_LOAD, 0, 0, 0))
         steps += [(_EQUAL, 0, 3, _number("clone")), (_LOAD, 0, 0, 16)]
         steps += [(_ANY_BIT, 0, 1, _NAMESPACES), refuse]

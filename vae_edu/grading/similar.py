@@ -73,12 +73,23 @@ class Match:
     others: int = 0
 
 
-def command(lesson: str, source: str | None, top: int, *, as_json: bool) -> int:
-    """Print the `top` pairs; the exit status. CourseError without any submission."""
+def command(
+    lesson: str,
+    source: str | None,
+    top: int,
+    *,
+    as_json: bool,
+    course: str | None = None,
+) -> int:
+    """Print the `top` pairs; the exit status. CourseError without any submission.
+
+    source: a folder of notebooks; None for what a course has in `submitted/`.
+    """
     topic = catalogue.topic_of(lesson)
-    hall = gather(notebooks(source, catalogue.folder_of(topic)), topic)
+    handed_in = course_folder(course) / "submitted"
+    hall = gather(notebooks(source, catalogue.folder_of(topic), handed_in), topic)
     if not hall.students and not hall.skipped:
-        where = source or str(course_folder(None) / "submitted")
+        where = source or str(handed_in)
         raise CourseError(f"There is no notebook of this lesson in {where} (--from).")
     pairs = alike(hall)[: max(top, 0)]
     if as_json:
@@ -91,10 +102,12 @@ def command(lesson: str, source: str | None, top: int, *, as_json: bool) -> int:
 # --- whose notebooks ------------------------------------------------------------------
 
 
-def notebooks(source: str | None, lesson: str) -> Iterator[tuple[str, Path]]:
+def notebooks(
+    source: str | None, lesson: str, handed_in: Path
+) -> Iterator[tuple[str, Path]]:
     """Each student and notebook, in `submitted/` or in a folder of downloads."""
     if source is None:
-        folder = course_folder(None) / "submitted"
+        folder = handed_in
         found = sorted(folder.glob(f"*/{lesson}/{lesson}.ipynb"))
     else:
         folder = Path(source).expanduser()

@@ -123,6 +123,7 @@ def write_whole(path: Path, text: str) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(aside, path)
+            _sync(path.parent)
         except BaseException:
             with suppress(OSError):
                 os.unlink(aside)
@@ -131,10 +132,21 @@ def write_whole(path: Path, text: str) -> None:
         raise CourseError(f"{path} could not be written: {error.strerror}.") from None
 
 
-def secret(course: Path) -> str:
-    """The seed of a course's inputs, drawn once; only its owner can read it.
+def _sync(folder: Path) -> None:
+    """Have a folder's entries survive a crash; some systems cannot, or need not."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
-    Equal for every learner and every run, so that a regrade gives the same grade.
+
+def secret(course: Path) -> str:
+    """What a course's inputs are drawn from, made once; only its owner can read it.
+
+    With a submission's code it is that submission's seed (see `grade`), so that a
+    regrade gives the same grade.
     """
     path = course / FOLDER / ".seed"
     if not path.exists():
@@ -146,6 +158,7 @@ def secret(course: Path) -> str:
         with suppress(FileExistsError):
             os.link(aside, path)  # of two runs that start at once, one wins
         os.unlink(aside)
+        _sync(path.parent)
     if seed := path.read_text().strip():
         return seed
     raise CourseError(

@@ -36,6 +36,30 @@ class Outcome:
     exercises: tuple[tuple[str, float], ...] = ()
 
 
+@dataclass(frozen=True)
+class Remarks:
+    """What is to be said of a download that was taken in, a line each.
+
+    lost: files that could not be, and why.
+    """
+
+    lost: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        parts = (("not taken in", self.lost), ("of the download", self.notes))
+        return "\n\n".join(_listed(head, lines) for head, lines in parts if lines)
+
+
+NO_REMARKS = Remarks()
+
+
+def _listed(head: str, lines: Sequence[str]) -> str:
+    shown = [f"  {printable(line)}" for line in lines[:SHOWN]]
+    more = [f"  ... and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    return "\n".join([f"{head}:", *shown, *more])
+
+
 def conclude(
     course: Path,
     topic: str,
@@ -43,6 +67,7 @@ def conclude(
     *,
     shard: str | None = None,
     some: bool = False,
+    remarks: Remarks = NO_REMARKS,
 ) -> int:
     """Print the summary, keep the table, and return the exit status.
 
@@ -54,9 +79,11 @@ def conclude(
     path = course / FOLDER / lesson / name
     write_whole(path, as_csv(topic, outcomes, _rows_in(path) if some else ()))
     say(summary(topic, outcomes))
+    if words := str(remarks):
+        say(f"\n{words}\n")
     say(f"the whole table: {path}")
     say(_next(course, lesson, outcomes))
-    return 1 if any(o.score is None for o in outcomes) else 0
+    return 1 if remarks.lost or any(o.score is None for o in outcomes) else 0
 
 
 def _next(course: Path, lesson: str, outcomes: Sequence[Outcome]) -> str:

@@ -1,7 +1,7 @@
-"""True values, computed once for a whole class.
+"""True values, computed once for each question.
 
-Every submission is asked the same questions (one seed a course), so an oracle's answer
-is remembered by its question. What does not belong here: the oracles.
+A broken law is tried twice, and answers that are judged with one seed (`vae-edu judge`)
+are asked the same questions. What does not belong here: the oracles.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ does not: files, scores in a gradebook, words for a learner.
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
@@ -23,13 +22,16 @@ from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth, table
 from vae_edu.errors import CourseError
 from vae_edu.grading.ahead import Line, Script, script_of
 from vae_edu.grading.answers import Submission
-from vae_edu.grading.process import GONE_SECONDS, Sessions, Zygote
+from vae_edu.grading.process import GONE_SECONDS, Budget, Sessions, Zygote
 from vae_edu.grading.truth import RememberedTruth
 from vae_edu.paths import course_root
 from vae_edu.subject import SubjectError, local
 
 LAW_SECONDS = 20.0
 PATIENCE = 2  # laws that may run out of time before the others are not tried
+IN_ALL = 12.0  # times a law's seconds: what a submission's code may take
+TO_EXPLAIN = 3.0  # and once more, where it is wrong
+SPENT = "the time of the whole submission was used up"
 
 
 @dataclass
@@ -62,30 +64,33 @@ def judge_lesson(
 ) -> dict[str, Judgement]:
     """The exercises of a lesson that a submission holds.
 
-    Raises SubjectError where its code does not come to an end.
+    Raises SubjectError where its code does not come to an end. What its code takes in
+    all is bounded, too: the laws that are left then are out of time.
     """
-    _judged[topic] += 1
-    many = _judged[topic] > 1  # to ask ahead pays from the second submission on
-    with closing(Sessions(zygote, submission, topic, seconds)) as sessions:
+    again = _seeds.get(topic) == seed  # to ask ahead pays from the second time on
+    _seeds[topic] = seed
+    budget = Budget(IN_ALL * seconds)
+    with closing(Sessions(zygote, submission, topic, seconds, budget)) as sessions:
         sessions.begin()
-        trial = Trial(sessions, topic, oracle_of(topic), seed, seconds, ahead=many)
+        trial = Trial(sessions, topic, oracle_of(topic), seed, seconds, again, budget)
         judged = judge_exercises(trial, submission.wanted)
         broken = {name: j for name, j in judged.items() if j.explicable}
         if broken:  # what is explained may say nothing of hidden inputs
             sessions.close(GONE_SECONDS)
     if broken:
-        explain(sessions.anew(), topic, broken, seconds)
+        more = Budget(TO_EXPLAIN * seconds)
+        explain(sessions.anew(more), topic, broken, seconds)
     return judged
 
 
-_judged: Counter[str] = Counter()  # submissions to each lesson, in this process
+_seeds: dict[str, str] = {}  # of each lesson, the last one in this process
 
 
 @dataclass
 class Trial:
     """What the laws are tried on, and with: sessions, true values, a seed, a time.
 
-    ahead: ask ahead what the laws are going to ask.
+    ahead: ask ahead what the laws are going to ask. budget: of the whole submission.
     """
 
     sessions: Sessions
@@ -94,6 +99,7 @@ class Trial:
     seed: str
     seconds: float
     ahead: bool = True
+    budget: Budget = field(default_factory=Budget)
 
     def laws(self, exercise: str) -> list[Law]:
         """Every law of an exercise; a CourseError where there is none."""
@@ -163,6 +169,8 @@ def _together(trial: Trial, names: Sequence[str]) -> dict[str, list[Verdict]]:
     tried: dict[str, list[Verdict]] = {}
     while len(tried) < len(names):
         rest = [*names[len(tried) :]]
+        if trial.budget.spent:
+            return tried | {rest[0]: [_spent(law) for law in trial.laws(rest[0])[:1]]}
         laws = {name: trial.laws(name) for name in rest}
         scripts = [_script(trial, law) for name in rest for law in laws[name]]
         try:
@@ -183,14 +191,16 @@ def _together(trial: Trial, names: Sequence[str]) -> dict[str, list[Verdict]]:
 def _until_broken(trial: Trial, line: Line, laws: Sequence[Law]) -> list[Verdict]:
     verdicts: list[Verdict] = []
     for law in laws:
-        verdicts.append(_timed(_tried(trial, line, law)))
+        spent = trial.budget.spent
+        tried = _spent(law) if spent else _timed(_tried(trial, line, law))
+        verdicts.append(tried)
         if not verdicts[-1].holds:
             break
     return verdicts
 
 
 def _tried(trial: Trial, line: Line, law: Law) -> Verdict:
-    subject = line.begin(trial.seconds)
+    subject = line.begin(trial.seconds, trial.budget)
     return _run_law(law, subject, trial.truth, trial.seed, noted=False)
 
 
@@ -227,6 +237,8 @@ def _public(
     with ExitStack() as stack:
         line: Line | None = None
         for law in laws:
+            if sessions.budget.spent:
+                break
             if skipped := _not_tried(law, verdicts):
                 verdicts.append(skipped)
                 continue
@@ -236,7 +248,8 @@ def _public(
             if line is None:
                 verdicts.append(_died(law))
                 continue
-            truth, subject = RecordedTruth(said.get(law.name, ())), line.begin(seconds)
+            truth = RecordedTruth(said.get(law.name, ()))
+            subject = line.begin(seconds, sessions.budget)
             verdicts.append(_timed(_run_law(law, subject, truth, PUBLIC_SEED)))
             if not _answered(verdicts[-1]):
                 line = None
@@ -281,6 +294,8 @@ def _try(trial: Trial, law: Law, before: Sequence[Verdict]) -> Verdict:
     """One law in a process of its own."""
     if skipped := _not_tried(law, before):
         return skipped
+    if trial.budget.spent:
+        return _spent(law)
     try:
         with trial.sessions.process() as own:
             return _timed(_tried(trial, Line(own, [Script()]), law))
@@ -293,6 +308,10 @@ def _timed(verdict: Verdict) -> Verdict:
     if verdict.message.startswith("Timeout: "):
         verdict.kind = "time"
     return verdict
+
+
+def _spent(law: Law) -> Verdict:
+    return Verdict(law, False, "time", f"not tried: {SPENT}")
 
 
 def _died(law: Law) -> Verdict:

@@ -22,7 +22,10 @@ from vae_edu.subject import Answer, Request, SubjectError, Wrong
 
 LIMIT = 64 * 2**20  # bytes a frame
 REPLY_LIMIT = 4 * 2**20  # of an answer; the largest that is right has a tenth of it
-TOO_LARGE = f"it returned more than {REPLY_LIMIT >> 20} MiB: do shapes broadcast?"
+TOO_LARGE = (
+    f"it returned more than {REPLY_LIMIT >> 20} MiB, gradients included: do shapes "
+    "broadcast, or has a layer very many weights (as a Bilinear one has)?"
+)
 HEADER_LIMIT = 2**20  # its JSON, which grows when it is read; sources travel in it
 DTYPES = {
     name: getattr(torch, name)

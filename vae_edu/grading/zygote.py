@@ -21,7 +21,7 @@ import types
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import partial, wraps
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -65,10 +65,28 @@ def _warm() -> None:
     torch.backends.cpu.get_cpu_capability()
     for module in ("feedback", "data", "viz"):  # what a lesson's first cell imports
         import_module(f"vae_edu.{module}")
+    _load_without_workers()
     gc.collect()
     gc.freeze()  # a collection in a fork would touch, and so copy, every page
     if (tasks := sandbox.tasks()) > 1:
         sys.exit(f"the zygote has {tasks} threads, where a fork needs one")
+
+
+def _load_without_workers() -> None:
+    """A DataLoader's workers send tensors through sockets: here one waits for ever.
+
+    So it loads in its own process, which gives the same batches.
+    """
+    from torch.utils.data import DataLoader
+
+    begin = DataLoader.__init__
+
+    @wraps(begin)
+    def without(self: Any, *args: Any, **kwargs: Any) -> None:
+        begin(self, *args, **kwargs)
+        self.num_workers = self.timeout = 0
+
+    DataLoader.__init__ = without  # type: ignore[method-assign]
 
 
 def _socket_from(sock: socket.socket) -> socket.socket | None:
