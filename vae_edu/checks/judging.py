@@ -59,7 +59,7 @@ def run_law(
         verdict = Verdict(law, False, broken.kind, broken.message)
         verdict.got, verdict.expected = broken.got, broken.expected
     except SubjectError as error:
-        kind = "unfinished" if error.unfinished else "error"
+        kind = "unfinished" if error.unfinished else error.gone or "error"
         words = f"{error.kind}: {error.message}"
         verdict = Verdict(law, False, kind, words, trace=error.trace)
     except Exception as error:  # a law that stumbles over a foreign value fails closed

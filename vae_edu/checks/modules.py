@@ -37,7 +37,7 @@ from vae_edu.checks.law import (
     describe,
     expect_like,
 )
-from vae_edu.checks.standard import GONE, because, needs_values
+from vae_edu.checks.standard import because, needs_values
 from vae_edu.subject import Module, Subject, SubjectError
 
 Sizes = Mapping[str, int]
@@ -593,7 +593,7 @@ def _device(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
             got = moved.call(*(a.to("meta") for a in args), method=method.name)
             expect_like(got, method.blank(sizes, "meta"), what)
         except SubjectError as error:
-            if error.kind in GONE:
+            if error.final:
                 raise
             if not needs_values(error):
                 raise _elsewhere(what, error) from None

@@ -19,8 +19,10 @@ from typing import Any
 
 from vae_edu import catalogue
 from vae_edu.errors import CourseError
+from vae_edu.grading.reached import reached, taken
 
 LARGEST = 20 * 10**6  # bytes of a file that is read; outputs with pictures are large
+GIVEN = ("experiment", "data", "nbval-ignore-output")  # tags of the lesson's own code
 TEXTS, LONG = 512, 10_000  # cells that are remembered, none longer
 MOST_CODE = 200_000  # characters; a lesson has 20,000, and parsing may be quadratic
 
@@ -147,19 +149,28 @@ def _narrowed(submission: Submission, topic: str) -> Submission:
 
 
 def cells_of(text: str) -> list[str]:
-    """The cells of a notebook that are run: all code but experiments and checks.
+    """What of a notebook is run, in its order: all code but that of the lesson itself.
 
-    Of an experiment only its imports are run, since an answer may use them.
+    Of the lesson's experiments only what an answer needs is run, and a check is no more
+    than a mark: what its answer is there counts.
     """
     return _codes(_cells(json.loads(text)))
 
 
 def _codes(cells: Sequence[dict[str, Any]]) -> list[str]:
     """What is run of some cells."""
-    run = [(cell, source) for cell in cells if (source := _source(cell))]
+    checks = {_grade_id(cell) for cell in cells}
+    run: list[tuple[bool, str]] = []
+    for cell in cells:
+        run.append((_is_given(cell), _source(cell)))
+        name = _grade_id(cell)
+        if name in _names() and f"test_{name}" not in checks:  # nbgrader puts it back
+            run.append((False, f"check({name})"))
     _bounded([source for _, source in run])  # before anything is parsed
-    codes = (_code(cell, source) for cell, source in run)
-    return [code for code in codes if code]
+    codes = [(given, _plain_python(source)) for given, source in run if source]
+    needed = reached([code for _, code in codes], _names())
+    parts = [taken(code, needed) if given else code for given, code in codes]
+    return [code for code in parts if code]
 
 
 def _cells(book: Any) -> list[dict[str, Any]]:
@@ -175,36 +186,32 @@ def _cells(book: Any) -> list[dict[str, Any]]:
 
 
 def _source(cell: dict[str, Any]) -> str:
-    """A cell's text, if it is run: code that is no check, and answers.
+    """A cell's text, if anything of it is run; of a check, what it is about.
 
     An answer that was made a text cell, or marked as a check, is still one.
     """
-    graded = _dictionary(_dictionary(cell, "metadata"), "nbgrader")
-    if str(graded.get("grade_id")) not in _names():
-        check = graded.get("grade") and not graded.get("solution")
-        if cell.get("cell_type") != "code" or check:
+    if (name := _grade_id(cell)) not in _names():
+        if cell.get("cell_type") != "code":
             return ""
+        graded = _dictionary(_dictionary(cell, "metadata"), "nbgrader")
+        if graded.get("grade") and not graded.get("solution"):
+            about = name.removeprefix("test_")
+            return f"check({about})" if about in _names() else ""
     source = cell.get("source", "")
     return source if isinstance(source, str) else "".join(source)
 
 
-def _code(cell: dict[str, Any], source: str) -> str:
-    """What of a cell's text is run."""
+def _grade_id(cell: dict[str, Any]) -> str:
+    graded = _dictionary(_dictionary(cell, "metadata"), "nbgrader")
+    return str(graded.get("grade_id"))
+
+
+def _is_given(cell: dict[str, Any]) -> bool:
+    """Whether a cell is one of the lesson's experiments, maybe altered."""
     metadata = _dictionary(cell, "metadata")
     tags = metadata.get("tags")
-    experiment = isinstance(tags, list) and "experiment" in tags
-    given = experiment and not metadata.get("nbgrader")
-    run = _known_run if len(source) < LONG else _run
-    return run(source, given)
-
-
-def _run(source: str, given: bool) -> str:
-    """What of a text is run; given: by the lesson, as an experiment."""
-    code = _without_magic(source)
-    return _imports_of(code) if given else code
-
-
-_known_run = lru_cache(TEXTS)(_run)  # most cells are alike in a whole class
+    known = isinstance(tags, list) and any(tag in GIVEN for tag in tags)
+    return known and not metadata.get("nbgrader")
 
 
 def _dictionary(parent: dict[str, Any], key: str) -> dict[str, Any]:
@@ -215,6 +222,12 @@ def _dictionary(parent: dict[str, Any], key: str) -> dict[str, Any]:
 @cache
 def _names() -> frozenset[str]:
     return frozenset(e.name for e in catalogue.all_exercises())
+
+
+def _plain_python(text: str) -> str:
+    """Code without IPython's magic lines; Python that has none stays as it is."""
+    known = _known_plain if len(text) < LONG else _without_magic
+    return known(text)
 
 
 def _without_magic(text: str) -> str:
@@ -229,20 +242,15 @@ def _without_magic(text: str) -> str:
     return "\n".join(magic.sub(r"\1pass", line) for line in lines)
 
 
+_known_plain = lru_cache(TEXTS)(_without_magic)  # most cells are alike in a whole class
+
+
 def _tree(text: str) -> ast.Module | None:
     """Python's syntax tree; None where it is not Python, or too deep to tell."""
     try:
         return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-
-
-def _imports_of(text: str) -> str:
-    tree = _tree(text)
-    if tree is None:
-        return ""
-    kept = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
-    return "\n".join(ast.unparse(n) for n in kept)
 
 
 def defined(pieces: Iterable[str]) -> list[str]:

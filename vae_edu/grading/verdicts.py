@@ -132,8 +132,7 @@ def _judge_apart(trial: Trial, exercise: str, tried: Sequence[Verdict]) -> Judge
 
 def _answered(verdict: Verdict) -> bool:
     """Whether a verdict is about an answer, not about a process that gave none."""
-    gone = verdict.kind in ("time", "died") or verdict.message.startswith("Died: ")
-    return not gone
+    return verdict.kind not in ("time", "died")
 
 
 def explain(
@@ -182,7 +181,7 @@ def _together(trial: Trial, names: Sequence[str]) -> dict[str, list[Verdict]]:
 def _until_broken(trial: Trial, line: Line, laws: Sequence[Law]) -> list[Verdict]:
     verdicts: list[Verdict] = []
     for law in laws:
-        verdicts.append(_timed(_tried(trial, line, law)))
+        verdicts.append(_tried(trial, line, law))
         if not verdicts[-1].holds:
             break
     return verdicts
@@ -236,7 +235,7 @@ def _public(
                 verdicts.append(_died(law))
                 continue
             truth, subject = RecordedTruth(said.get(law.name, ())), line.begin(seconds)
-            verdicts.append(_timed(_run_law(law, subject, truth, PUBLIC_SEED)))
+            verdicts.append(_run_law(law, subject, truth, PUBLIC_SEED))
             if not _answered(verdicts[-1]):
                 line = None
     return verdicts
@@ -267,16 +266,9 @@ def _try(trial: Trial, law: Law, before: Sequence[Verdict]) -> Verdict:
         return skipped
     try:
         with trial.sessions.process() as own:
-            return _timed(_tried(trial, Line(own, [Script()]), law))
+            return _tried(trial, Line(own, [Script()]), law)
     except SubjectError:
         return _died(law)
-
-
-def _timed(verdict: Verdict) -> Verdict:
-    """The verdict, of the kind "time" where the answer did not come in time."""
-    if verdict.message.startswith("Timeout: "):
-        verdict.kind = "time"
-    return verdict
 
 
 def _died(law: Law) -> Verdict:
