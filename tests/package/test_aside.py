@@ -60,12 +60,13 @@ def test_it_is_in_the_card_and_nowhere_else(answer, capsys, monkeypatch):
         warnings.simplefilter("default")
         check(answer)
         check_hidden(answer)
+        shown = judge(answer)._repr_html_()
     logging.getLogger("own").removeHandler(handler)
     said = capsys.readouterr()
     assert said.err == ""
     assert "right. All" in said.out
     assert words in said.out
-    assert words in judge(answer)._repr_html_()
+    assert words in shown
     assert said.out.count("\n") < 25
 
 

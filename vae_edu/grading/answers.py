@@ -11,7 +11,8 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -23,6 +24,7 @@ from vae_edu.grading.reached import reached, taken
 
 LARGEST = 20 * 10**6  # bytes of a file that is read; outputs with pictures are large
 GIVEN = ("experiment", "data", "nbval-ignore-output")  # tags of the lesson's own code
+NO_EXERCISE = "it defines no exercise of the course"
 TEXTS, LONG = 512, 10_000  # cells that are remembered, none longer
 MOST_CODE = 200_000  # characters; a lesson has 20,000, and parsing may be quadratic
 
@@ -44,7 +46,7 @@ def read(path: Path, exercise: str | None) -> Submission:
     except _Unreadable as error:
         return Submission(path, [], [exercise] if exercise else [], str(error)[:500])
     wanted = [exercise] if exercise else defined(pieces)
-    problem = "" if wanted else "it defines no exercise of the course"
+    problem = "" if wanted else NO_EXERCISE
     return Submission(path, pieces, wanted, problem)
 
 
@@ -54,9 +56,29 @@ class _Unreadable(Exception):  # noqa: N818
 
 def _pieces(path: Path) -> list[str]:
     """The code of a file."""
-    try:
+    with _told():
         text = _text(path)
         return cells_of(text) if path.suffix == ".ipynb" else _bounded([text])
+
+
+def book_in(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """A notebook file's cells and metadata, however oddly it was written.
+
+    Raises CourseError for what is no notebook, in the words of a `problem`.
+    """
+    try:
+        with _told():
+            book = json.loads(_text(path))
+            return _cells(book), _dictionary(book, "metadata")
+    except _Unreadable as error:
+        raise CourseError(str(error)) from None
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Whatever a file does to its reader, in words."""
+    try:
+        yield
     except UnicodeDecodeError:
         raise _Unreadable("it is no text in UTF-8, so no notebook") from None
     except json.JSONDecodeError as error:
@@ -131,10 +153,13 @@ def from_cells(cells: Sequence[dict[str, Any]], topic: str) -> Submission:
     """A notebook's cells as a submission to a lesson."""
     path = Path("notebook.ipynb")
     try:
-        pieces = _codes(cells)
+        with _told():
+            pieces = _codes(cells)
     except _Unreadable as error:
         return Submission(path, [], [], str(error))
-    return _narrowed(Submission(path, pieces, defined(pieces)), topic)
+    wanted = defined(pieces)
+    problem = "" if wanted else NO_EXERCISE
+    return _narrowed(Submission(path, pieces, wanted, problem), topic)
 
 
 def _narrowed(submission: Submission, topic: str) -> Submission:
@@ -159,18 +184,25 @@ def cells_of(text: str) -> list[str]:
 
 def _codes(cells: Sequence[dict[str, Any]]) -> list[str]:
     """What is run of some cells."""
-    checks = {_grade_id(cell) for cell in cells}
-    run: list[tuple[bool, str]] = []
-    for cell in cells:
-        run.append((_is_given(cell), _source(cell)))
-        name = _grade_id(cell)
-        if name in _names() and f"test_{name}" not in checks:  # nbgrader puts it back
-            run.append((False, f"check({name})"))
-    _bounded([source for _, source in run])  # before anything is parsed
-    codes = [(given, _plain_python(source)) for given, source in run if source]
-    needed = reached([code for _, code in codes], _names())
-    parts = [taken(code, needed) if given else code for given, code in codes]
+    run = [*_sources(cells)]
+    _bounded([source for source, _ in run])  # before anything is parsed
+    codes = [(_plain_python(source), given) for source, given in run if source]
+    needed = reached([code for code, _ in codes], _names())
+    parts = [taken(code, needed) if given else code for code, given in codes]
     return [code for code in parts if code]
+
+
+def _sources(cells: Sequence[dict[str, Any]]) -> Iterator[tuple[str, bool]]:
+    """The text of each cell, and whether it is given.
+
+    A check that was removed is where nbgrader puts it back: below its answer.
+    """
+    ids = {_grade_id(cell) for cell in cells}
+    for cell in cells:
+        yield _source(cell), _is_given(cell)
+        name = _grade_id(cell)
+        if name in _names() and f"test_{name}" not in ids:
+            yield f"check({name})", False
 
 
 def _cells(book: Any) -> list[dict[str, Any]]:
@@ -190,14 +222,21 @@ def _source(cell: dict[str, Any]) -> str:
 
     An answer that was made a text cell, or marked as a check, is still one.
     """
-    if (name := _grade_id(cell)) not in _names():
-        if cell.get("cell_type") != "code":
-            return ""
+    name = _grade_id(cell)
+    about = name.removeprefix("test_")
+    if about in _names() and about != name:
+        return f"check({about})"
+    if name not in _names():
         graded = _dictionary(_dictionary(cell, "metadata"), "nbgrader")
-        if graded.get("grade") and not graded.get("solution"):
-            about = name.removeprefix("test_")
-            return f"check({about})" if about in _names() else ""
-    source = cell.get("source", "")
+        check = graded.get("grade") and not graded.get("solution")
+        if check or cell.get("cell_type") != "code":
+            return ""
+    return text_of(cell)
+
+
+def text_of(cell: dict[str, Any]) -> str:
+    """A cell's text, which may be a list of lines, or missing."""
+    source = cell.get("source") or ""
     return source if isinstance(source, str) else "".join(source)
 
 
