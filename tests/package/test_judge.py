@@ -134,8 +134,9 @@ def test_what_is_no_python_is_shown_with_its_line_and_none_of_ours():
 
 def stopped(pieces):
     """The lines that are shown of an answer whose piece does not run."""
-    message = {"name": "a.py", "pieces": pieces, "left_out": {}}
-    engine = zygote_module.load(message | {"wanted": ["gaussian_kl"]}, lambda i: None)
+    message = {"name": "a.py", "topic": "kl_divergence", "pieces": pieces}
+    message |= {"left_out": {}, "wanted": ["gaussian_kl"]}
+    engine = zygote_module.load(message, lambda i: None)
     with pytest.raises(subject.SubjectError) as raised:
         engine.perform(subject.Request("call", "gaussian_kl"))
     return raised.value.trace

@@ -17,8 +17,6 @@ TOPIC = "kl_divergence"
 
 @pytest.fixture(scope="module")
 def solved(root):
-    import nbformat
-
     return small(nbformat.read(root / "solutions" / LESSON / f"{LESSON}.ipynb", 4))
 
 

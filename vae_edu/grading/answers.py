@@ -20,12 +20,12 @@ from typing import Any
 
 from vae_edu import catalogue
 from vae_edu.errors import CourseError
-from vae_edu.grading.reached import reached, taken
+from vae_edu.grading.reached import LONG, reached, taken, tree_of
 
 LARGEST = 20 * 10**6  # bytes of a file that is read; outputs with pictures are large
 GIVEN = ("experiment", "data", "nbval-ignore-output")  # tags of the lesson's own code
 NO_EXERCISE = "it defines no exercise of the course"
-TEXTS, LONG = 512, 10_000  # cells that are remembered, none longer
+TEXTS = 512  # cells that are remembered
 MOST_CODE = 200_000  # characters; a lesson has 20,000, and parsing may be quadratic
 
 
@@ -275,21 +275,15 @@ def _without_magic(text: str) -> str:
     if lines[0].startswith("%%"):
         lines = lines[1:] if re.match(r"%%(time|timeit|capture)\b", lines[0]) else []
     code = "\n".join(lines)
-    if _tree(code) is not None:  # a line that begins with % may go on with the last one
+    if (
+        tree_of(code) is not None
+    ):  # a line that begins with % may go on with the last one
         return code
     magic = re.compile(r"^(\s*)([%!?].*|[\w.]+\?{1,2}\s*)$")
     return "\n".join(magic.sub(r"\1pass", line) for line in lines)
 
 
 _known_plain = lru_cache(TEXTS)(_without_magic)  # most cells are alike in a whole class
-
-
-def _tree(text: str) -> ast.Module | None:
-    """Python's syntax tree; None where it is not Python, or too deep to tell."""
-    try:
-        return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
 
 
 def defined(pieces: Iterable[str]) -> list[str]:
@@ -303,7 +297,7 @@ def defined(pieces: Iterable[str]) -> list[str]:
 
 
 def _defined_names(piece: str) -> set[str]:
-    tree = _tree(piece)
+    tree = tree_of(piece)
     if tree is None:
         return set(re.findall(r"^(?:def|class)\s+(\w+)", piece, re.M))
     names: set[str] = set()

@@ -345,6 +345,7 @@ class Sessions:
     def _message(self) -> dict[str, Any]:
         return {
             "name": self._submission.path.name,
+            "topic": self._topic,
             "pieces": self._submission.pieces,
             "left_out": {str(i): words for i, words in self._left_out.items()},
             "wanted": self._submission.wanted,

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+NOTEBOOK = 64  # cells
 CELLS, LONG = 512, 10_000  # that are remembered, as most are alike; none longer
 
 
@@ -32,14 +33,30 @@ class Statement:
     brings: bool
 
 
+def tree_of(code: str) -> ast.Module | None:
+    """Python's syntax tree; None where it is not Python, or too deep to tell."""
+    return (_known_tree if len(code) < LONG else _parsed)(code)
+
+
+def _parsed(code: str) -> ast.Module | None:
+    try:
+        return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+_known_tree = lru_cache(NOTEBOOK)(_parsed)  # each is asked for three times
+
+
 def statements(code: str) -> tuple[Statement, ...]:
     """The statements of a cell; none where it is no Python."""
     return (_known if len(code) < LONG else _read)(code)
 
 
 def _read(code: str) -> tuple[Statement, ...]:
+    tree = tree_of(code)
     try:
-        return tuple(_statement(text) for text in _texts(code))
+        return tuple(_statement(text) for text in _texts(code, tree)) if tree else ()
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ()
 
@@ -69,11 +86,11 @@ def taken(code: str, names: frozenset[str]) -> str:
     return "\n".join(kept)
 
 
-def _texts(code: str) -> Iterator[str]:
+def _texts(code: str, tree: ast.Module) -> Iterator[str]:
     """The text of each statement; what shares a line stays together."""
     lines = code.split("\n")
     start = end = 0
-    for node in ast.parse(code).body:
+    for node in tree.body:
         marks = getattr(node, "decorator_list", ())
         first = min([node.lineno, *(mark.lineno for mark in marks)])
         if first > end:

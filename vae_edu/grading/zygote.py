@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from vae_edu import catalogue, work
+from vae_edu import work
 from vae_edu.grading import sandbox, wire
 from vae_edu.grading.light import spare_the_compiler
 from vae_edu.subject import Answer, Engine, Request, SubjectError
@@ -219,7 +219,7 @@ def load(message: dict[str, Any], at: Callable[[int], None]) -> Engine:
     at: told the number of each piece before it runs. A piece that raises does not stop
     the next one; an exercise that is missing then raises that error where it is used.
     """
-    loading = Loading(message["name"], message["wanted"])
+    loading = Loading(message["name"], message["topic"], message["wanted"])
     for i, piece in enumerate(message["pieces"]):
         words = message["left_out"].get(str(i))
         at(i)
@@ -238,12 +238,12 @@ class Loading:
     below change nothing. errors: by the number of the piece.
     """
 
-    def __init__(self, filename: str, wanted: Sequence[str]) -> None:
+    def __init__(self, filename: str, topic: str, wanted: Sequence[str]) -> None:
         module = types.ModuleType("answer")
         module.__dict__.update(_customary(), __file__=filename)
         sys.modules["answer"] = module
         self.errors: dict[int, BaseException] = {}
-        self._wanted, self._names = wanted, module.__dict__
+        self._topic, self._wanted, self._names = topic, wanted, module.__dict__
         self._checked: dict[str, dict[str, Any]] = {}  # all names, at its last check
         self._stubs: list[Any] = []
         self._left_out: dict[str, BaseException] = {}  # names that a failure cost
@@ -271,8 +271,8 @@ class Loading:
             if self._is_answered(checked):
                 self._checked[checked] = dict(self._names)
             return
-        if _imports_exercises(node):
-            self._share()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            self._share_if_named(ast.dump(node))
         stub = self._name_of_stub(node)
         if stub and self._is_answered(stub):
             return
@@ -293,13 +293,14 @@ class Loading:
         found = self._names.get(name)
         return found is not None and not any(found is stub for stub in self._stubs)
 
-    def _share(self) -> None:
+    def _share_if_named(self, code: str) -> None:
         """What imports this lesson's exercises finds the answers so far, as at home."""
+        if "exercises" not in code or self._topic not in code:
+            return
+        module = import_module(f"vae_edu.exercises.{self._topic}")
+        self._stubs += module.__stubs__.values()
         for name in self._wanted:
-            entry = catalogue.find(name)
-            self._stubs.append(work.stub_of(entry))
             if self._is_answered(name):
-                module = import_module(f"vae_edu.exercises.{entry.topic}")
                 setattr(module, name, self._names[name])
 
     def _cause(self, error: BaseException) -> BaseException:
@@ -311,8 +312,8 @@ class Loading:
 
     def engine(self, pieces: Sequence[str]) -> Engine:
         """What performs requests on the exercises, after all pieces have run."""
-        if any("vae_edu.exercises" in piece for piece in pieces):
-            self._share()  # for what imports them only when it is called
+        for piece in pieces:
+            self._share_if_named(piece)  # for what imports them when it is called
         states = {n: self._names | self._checked.get(n, {}) for n in self._wanted}
         objects = {n: names[n] for n, names in states.items() if n in names}
         if self.errors:
@@ -379,12 +380,6 @@ def _checked_by(node: ast.stmt) -> str:
         return ""
     said = call.args[0]
     return said.id if isinstance(said, ast.Name) else str(getattr(said, "value", ""))
-
-
-def _imports_exercises(node: ast.stmt) -> bool:
-    if not isinstance(node, ast.Import | ast.ImportFrom):
-        return False
-    return "vae_edu.exercises" in ast.unparse(node)
 
 
 def _raises(node: ast.stmt) -> bool:
