@@ -132,11 +132,11 @@ def run(book, monkeypatch):
 def graded(tmp_path):
     """Grade a notebook for its lesson."""
 
-    def grade(book):
+    def grade(book, topic=TOPIC):
         path = tmp_path / "a.ipynb"
         path.write_text(json.dumps(book))
         policy = sandbox.PREFER
-        return grade_notebook(path, TOPIC, seed="test", seconds=30.0, policy=policy)
+        return grade_notebook(path, topic, seed="test", seconds=30.0, policy=policy)
 
     return grade
 
@@ -155,6 +155,40 @@ def test_a_plain_hub_says_the_same(way, work, monkeypatch):
     monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
     monkeypatch.setattr(work_module, "_held_here", {})
     assert run(book_of(cells), monkeypatch) == right
+
+
+def test_each_answer_finds_the_names_of_its_own_check(graded):
+    other = "def half():\n    return -0.5\n"
+    log_q = "import math\n@exercise\ndef expected_log_q(log_var):\n"
+    log_q += "    return half() * (math.log(2 * math.pi) + 1 + log_var).sum(-1)\n"
+    cells = [HALF, answer(HELPED), CHECK, other, log_q, "check(expected_log_q)"]
+    grade = graded(book_of([*cells, "half = None"]))
+    assert of(grade).passed
+    assert of(grade, "expected_log_q").passed
+
+
+ENCODER = """
+@exercise
+class Encoder(torch.nn.Module):
+    def __init__(self, input_dim: int, hidden_dim: int, latent_dim: int) -> None:
+        super().__init__()
+        self.hidden = linear(input_dim, hidden_dim)
+        self.both = linear(hidden_dim, 2 * latent_dim)
+
+    def forward(self, x):
+        return bend(self.both(bend(self.hidden(x), True)), False).chunk(2, -1)
+"""
+NAMES = """
+linear = torch.nn.Linear
+def bend(h, really):
+    return torch.relu(h) if really else h
+"""
+
+
+def test_the_methods_of_a_module_find_them_too(graded):
+    cells = [NAMES, ENCODER, "check(Encoder)", "linear = bend = torch = None"]
+    grade = graded(book_of(cells), "building_the_vae")
+    assert of(grade, "Encoder").passed, of(grade, "Encoder")
 
 
 # --- the file in work/ ----------------------------------------------------------------
