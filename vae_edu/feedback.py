@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vae_edu import catalogue, work
+from vae_edu.aside import caught
 from vae_edu.checks.diagnosis import Misconception, diagnose
 from vae_edu.checks.hints import look
 from vae_edu.checks.judging import Verdict, run_public, worth
@@ -238,12 +239,16 @@ def judge(answer: Any) -> Feedback:
     if isinstance(answer, str) or _from_work(answer):
         work.refresh(entry.topic)
         answer = getattr(module, name)
-    with warnings.catch_warnings():  # of a case with one image: its verdict says more
+    with caught() as aside:  # of a case with one image: its verdict says more
         warnings.filterwarnings("ignore", r"(var|std)\w*\(\): degrees of freedom")
         verdicts = run_public(entry.topic, name, local({name: answer}))
-    known = diagnose(entry.topic, name, verdicts, local({name: answer}))
-    note = _REFUSED.format(name) if name in work.refused else ""
-    return Feedback(entry, verdicts, known, note)
+        known = diagnose(entry.topic, name, verdicts, local({name: answer}))
+    notes = [_REFUSED.format(name)] if name in work.refused else []
+    notes += [_ASIDE.format(aside)] if str(aside) else []
+    return Feedback(entry, verdicts, known, "\n".join(notes))
+
+
+_ASIDE = "Said beside the result, which costs nothing: {}"
 
 
 _REFUSED = (

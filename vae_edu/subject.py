@@ -29,19 +29,31 @@ from vae_edu.probes import AnyProbe, Workshop
 
 
 class SubjectError(Exception):
-    """The subject's code gave no answer: it raised, hung, died or is not written."""
+    """The subject's code gave no answer: it raised, hung, died or is not written.
 
-    def __init__(self, kind: str, message: str, trace: str = "") -> None:
+    gone: "time" or "died" where its process is late or lost. Only the asking side says
+    so: what comes from the subject is the name of an exception, which may be any.
+    """
+
+    def __init__(
+        self, kind: str, message: str, trace: str = "", *, gone: str = ""
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.trace = trace
         self.sign: Any = None  # of the mistake behind it, where a law could tell
+        self.gone = gone
 
     @property
     def unfinished(self) -> bool:
         """True where the code says that it is not written yet."""
         return self.kind == "NotImplementedError"
+
+    @property
+    def final(self) -> bool:
+        """True where it is no use to ask the code another way."""
+        return bool(self.gone) or self.unfinished
 
 
 @dataclass
@@ -113,7 +125,11 @@ class Engine:
         except SubjectError:
             raise
         except (Exception, SystemExit) as error:
-            raise _as_subject_error(error) from None
+            raise _as_subject_error(self.cause(error)) from None
+
+    def cause(self, error: BaseException) -> BaseException:
+        """What a failure of the subject's code is reported as: itself."""
+        return error
 
     def _call(self, request: Request) -> Answer:
         if request.name not in self.objects:

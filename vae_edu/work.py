@@ -73,10 +73,10 @@ def exercise(obj: T) -> T:
     refused.add(entry.name)
     _expect_signature(obj, stub_of(entry), entry.name)
     refused.discard(entry.name)
-    if os.environ.get("NBGRADER_EXECUTION"):  # nbgrader runs other people's notebooks
-        return obj
     frame = sys._getframe(1)
     source = _definition_source(frame, entry.name)
+    if os.environ.get("NBGRADER_EXECUTION"):  # nbgrader runs other people's notebooks
+        return _held(obj, entry, source)
     if source is None:
         _say(
             f"The text of {entry.name} could not be read here, so it was not saved. "
@@ -86,6 +86,19 @@ def exercise(obj: T) -> T:
     if is_unfilled(source):
         return _saved_or(obj, entry)
     return _save(obj, entry, source, frame.f_globals)
+
+
+_held_here: dict[str, Any] = {}
+
+
+def _held(obj: T, entry: catalogue.Exercise, source: str | None) -> T:
+    """An answer as `work/` would have it, in this process alone: no file is touched."""
+    if source is not None and is_unfilled(source):
+        return _held_here.get(entry.name, obj)
+    _held_here[entry.name] = obj
+    module = importlib.import_module(f"vae_edu.exercises.{entry.topic}")
+    setattr(module, entry.name, obj)
+    return obj
 
 
 def stub_of(entry: catalogue.Exercise) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import types
 
 import nbformat
 import pytest
@@ -125,16 +124,22 @@ def test_words_that_no_terminal_shows_do_not_stop_the_others(tmp_path, capsys):
 
 def test_what_is_no_python_is_shown_with_its_line_and_none_of_ours():
     pieces = ["def gaussian_kl(mu, log_var):\n    for i in range(3)\n        pass\n"]
-    module = types.ModuleType("answers")
-    error = zygote_module._run_piece(0, pieces[0], module)
-    with pytest.raises(SyntaxError, match="expected ':'") as raised:
-        zygote_module._missing("gaussian_kl", pieces, {0: error})()
-    where = subject._as_subject_error(raised.value).trace
-    assert where.startswith('  File "<answer 0>", line 2\n    for i in range(3)\n')
-    with pytest.raises(NameError) as raised:
-        zygote_module._missing("gaussian_kl", pieces, {0: NameError("x")})()
-    where = subject._as_subject_error(raised.value).trace
-    assert str(zygote_module.__file__) not in where
+    assert stopped(pieces).startswith(
+        '  File "<answer 0>", line 2\n    for i in range(3)\n'
+    )
+    missing = stopped(["gaussian_kl = no_such_name"])
+    assert "no_such_name" in missing
+    assert str(zygote_module.__file__) not in missing
+
+
+def stopped(pieces):
+    """The lines that are shown of an answer whose piece does not run."""
+    message = {"name": "a.py", "topic": "kl_divergence", "pieces": pieces}
+    message |= {"left_out": {}, "wanted": ["gaussian_kl"]}
+    engine = zygote_module.load(message, lambda i: None)
+    with pytest.raises(subject.SubjectError) as raised:
+        engine.perform(subject.Request("call", "gaussian_kl"))
+    return raised.value.trace
 
 
 LARGE = {
@@ -179,6 +184,35 @@ def test_what_goes_wrong_costs_only_itself(zygote, tmp_path, body, words):
     assert result.score == 0
     assert any(words in f["message"] for f in result.failures)
     assert only(judged(zygote, tmp_path, RIGHT)).passed
+
+
+@pytest.mark.parametrize("name", ["Died", "Timeout", "Strayed"])
+def test_an_exception_of_any_name_is_an_exception(zygote, tmp_path, name):
+    source = f"class {name}(Exception): pass\n"
+    source += f"def gaussian_kl(mu, log_var):\n    raise {name}('no')\n"
+    result = only(judged(zygote, tmp_path, source))
+    assert {f["kind"] for f in result.failures} == {"error"}
+    assert {f["message"] for f in result.failures} == {f"{name}: no"}
+    dies = source.replace(f"raise {name}('no')", "import os; os._exit(0)")
+    result = only(judged(zygote, tmp_path, dies))
+    assert {f["kind"] for f in result.failures} == {"died"}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("from helpers import half", "No module named 'helpers'"),
+        ("from helpers import *", "No module named 'helpers'"),
+        ("import helpers\nhalf = helpers.half", "No module named 'helpers'"),
+        ("half = open('no_such_file').read()", "No such file"),
+        ("def half(): return 1 + ''", "unsupported operand"),
+    ],
+)
+def test_the_reason_is_what_failed_first(zygote, tmp_path, line, said):
+    source = f"{line}\n{RIGHT.replace('0.5', 'half()')}"
+    result = only(judged(zygote, tmp_path, source))
+    assert said in result.failures[0]["message"]
+    assert "NameError" not in str(result)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ weaker tier, nbgrader as it comes.
 from __future__ import annotations
 
 import copy
+import csv
 import json
 import os
 import subprocess
@@ -21,7 +22,7 @@ from nbgrader.api import Gradebook
 from vae_edu import data, handin, runs
 from vae_edu.checks.judging import run_public
 from vae_edu.evaluate import binarized_test_set, evaluate
-from vae_edu.grading import nbgrader
+from vae_edu.grading import grade_notebook, nbgrader
 from vae_edu.models import OneLayerVAE
 from vae_edu.subject import local
 from vae_edu.train import TrainConfig, train
@@ -270,7 +271,170 @@ def test_a_course_without_a_sandbox_gives_no_grade(course, tmp_path):
     assert not (course.folder / "autograded" / "mistaken" / LESSON).exists()
 
 
+# --- files that were oddly written, or are another lesson's ---------------------------
+
+
+def each(**fields):
+    """Every cell with other fields; one that is None is left out."""
+
+    def change(book):
+        for cell in book["cells"]:
+            cell.update(fields)
+            for name in [n for n, v in fields.items() if v is None]:
+                del cell[name]
+
+    return change
+
+
+def one(grade_id=None, **fields):
+    """The first code cell, or that of an answer, with other fields."""
+
+    def change(book):
+        cells = [c for c in book["cells"] if c["cell_type"] == "code"]
+        named = [c for c in cells if grade_id in (None, c["id"])]
+        named[0].update(fields)
+
+    return change
+
+
+def whole(**fields):
+    def change(book):
+        book.update(fields)
+        for name in [n for n, v in fields.items() if v is None]:
+            del book[name]
+
+    return change
+
+
+def first(cell):
+    return lambda book: book["cells"].insert(0, cell)
+
+
+def joined(book):
+    for cell in book["cells"]:
+        cell["source"] = "".join(cell["source"])
+
+
+SCHEMALESS = {"kernelspec": {"name": 3}, "language_info": "python"}
+ODD = {
+    "a byte order mark": lambda book: None,
+    "no outputs": each(outputs=None),
+    "no execution count": each(execution_count=None),
+    "an id with a space": one(id="has a space"),
+    "an id that is a number": one(id=7),
+    "an empty id": one(id=""),
+    "an id twice": one(id="gaussian_kl"),
+    "no ids": each(id=None),
+    "no metadata": whole(metadata=None),
+    "metadata that are none": whole(metadata=[1]),
+    "a kernel without a name": whole(metadata=SCHEMALESS),
+    "no nbformat": whole(nbformat=None, nbformat_minor=None),
+    "a version as text": whole(nbformat="4", nbformat_minor="5"),
+    "a later version": whole(nbformat_minor=99),
+    "a null source": first({"cell_type": "code", "source": None, "metadata": {}}),
+    "no source": first({"cell_type": "markdown", "metadata": {}}),
+    "an unknown type": first({"cell_type": "heading", "source": "x", "metadata": {}}),
+    "an answer of an unknown type": one("gaussian_kl", cell_type="python"),
+    "an answer of a raw type": one("gaussian_kl", cell_type="raw"),
+    "a check of an unknown type": one("test_gaussian_kl", cell_type="python"),
+    "a check of a text type": one("test_gaussian_kl", cell_type="markdown"),
+    "a cell without a type": first({"source": "x", "metadata": {}}),
+    "a cell that is none": first("x = 1"),
+    "cell metadata that are none": one(metadata=None),
+    "tags that are none": one(metadata={"tags": ["a, b", 3, "setup", "setup"]}),
+    "outputs that are none": one(outputs=[{"output_type": "stream"}, 3]),
+    "a key too many": one(colour="red"),
+    "lines in one string": joined,
+    "a lone surrogate": first(
+        {"cell_type": "code", "source": "'\ud800'", "metadata": {}}
+    ),
+}
+
+
+def odd(solved, what):
+    """A file's text: an answer's notebook as an editor or a script may leave it."""
+    book = json.loads(nbformat.writes(solved))
+    ODD[what](book)
+    return "\ufeff" * (what == "a byte order mark") + json.dumps(book)
+
+
+NONE = {
+    "another lesson": "it holds the exercises of 05_reparameterization",
+    "no exercise": "it defines no exercise of the course",
+    "no notebook": "it is JSON, but no notebook",
+    "cut short": "it is no notebook, or cut short",
+    "empty": "it is empty",
+    "a source that is none": "it is JSON, but no notebook",
+}
+
+
+@pytest.fixture(scope="module")
+def oddly(tmp_path_factory, root):
+    """Each file in a submission of its own, recorded by nbgrader's autograde."""
+    solution = root / "solutions" / LESSON / f"{LESSON}.ipynb"
+    made = Course(tmp_path_factory.mktemp("odd"), solution, OURS)
+    path = root / "solutions" / "05_reparameterization" / "05_reparameterization.ipynb"
+    texts = {
+        "another lesson": path.read_text(encoding="utf-8"),
+        "no exercise": '{"cells": []}',
+        "no notebook": "[1]",
+        "cut short": "{",
+        "empty": "",
+        "a source that is none": '{"cells": [{"cell_type": "code", "source": 3}]}',
+    }
+    made.hand_in("another lesson", made.solved)  # an attempt that has a grade
+    assert made.nbgrader("autograde", LESSON).returncode == 0
+    assert sum(made.scores("another lesson").values()) == 5.0
+    for what, text in (texts | {what: odd(made.solved, what) for what in ODD}).items():
+        folder = made.folder / "submitted" / what / LESSON
+        folder.mkdir(parents=True, exist_ok=True)
+        handed_in = folder / f"{LESSON}.ipynb"
+        handed_in.write_bytes(text.encode("utf-8", "surrogatepass"))
+    made.said = made.nbgrader("autograde", LESSON, "--force").stderr
+    return made
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_what_is_read_is_recorded(oddly, what):
+    path = oddly.folder / "submitted" / what / LESSON / f"{LESSON}.ipynb"
+    grade = grade_notebook(path, LESSON)
+    assert grade.score == 5.0, grade.problem
+    scores = oddly.scores(what)
+    assert scores["test_expected_log_q"] == 2.0, oddly.said
+    assert scores["test_gaussian_kl"] == 3.0
+
+
+@pytest.mark.parametrize("what", NONE)
+def test_what_has_no_grade_has_none_anywhere_and_the_same_reason(oddly, what):
+    path = oddly.folder / "submitted" / what / LESSON / f"{LESSON}.ipynb"
+    assert NONE[what] in grade_notebook(path, LESSON).problem
+    assert NONE[what] in oddly.said
+    with oddly.gradebook() as book:
+        found = book.find_submission_notebook(LESSON, LESSON, what)
+        assert {g.auto_score for g in found.grades} == {None}
+
+
+def test_the_export_has_no_zero_where_there_is_no_grade(oddly):
+    target = oddly.folder / "moodle.csv"
+    exporter = "--exporter=vae_edu.grading.export.Moodle"
+    done = oddly.nbgrader("export", exporter, f"--to={target}")
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.reader(target.read_text(encoding="utf-8-sig").splitlines()))
+    known = {*ODD, *NONE}
+    points = {next(c for c in row if c in known): row[-1] for row in rows[1:]}
+    assert {what: points[what] for what in NONE} == dict.fromkeys(NONE, "")
+    assert set(points.values()) == {"", "5"}
+    assert "no grade, and so an empty cell, for 6 of" in done.stderr
+
+
 # --- the weaker tier ------------------------------------------------------------------
+
+WARNS = """
+@exercise
+def expected_log_q(log_var: Tensor) -> Tensor:
+    torch.tensor(log_var)  # a warning on stderr
+    return -0.5 * (math.log(2 * math.pi) + 1 + log_var).sum(-1)
+"""
 
 
 def test_plain_nbgrader_grades_the_released_lesson_too(tmp_path, root):
@@ -279,8 +443,7 @@ def test_plain_nbgrader_grades_the_released_lesson_too(tmp_path, root):
     released = tmp_path / "release" / LESSON / f"{LESSON}.ipynb"
     assert "check_hidden" not in released.read_text(encoding="utf-8")
     book = answering(nbformat.read(released, 4), by_heart())
-    solved = cell_of(plain.solved, "expected_log_q").source
-    cell_of(book, "expected_log_q").source = solved
+    cell_of(book, "expected_log_q").source = WARNS
     plain.hand_in("by heart", book)
     done = plain.nbgrader("autograde", LESSON)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -67,7 +67,7 @@ def run_law(
         verdict = Verdict(law, False, broken.kind, broken.message, sign=broken.sign)
         verdict.got, verdict.expected = broken.got, broken.expected
     except SubjectError as error:
-        kind = "unfinished" if error.unfinished else "error"
+        kind = "unfinished" if error.unfinished else error.gone or "error"
         words = f"{error.kind}: {error.message}"
         verdict = Verdict(law, False, kind, words, trace=error.trace)
         verdict.sign = error.sign

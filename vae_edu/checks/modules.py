@@ -40,7 +40,7 @@ from vae_edu.checks.law import (
     expect_like,
 )
 from vae_edu.checks.signs import Sign, of_dtypes, of_error, of_shape, sign
-from vae_edu.checks.standard import GONE, because, needs_values, otherwise
+from vae_edu.checks.standard import because, needs_values, otherwise
 from vae_edu.subject import Module, Subject, SubjectError
 
 Sizes = Mapping[str, int]
@@ -733,7 +733,7 @@ def _device(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
             got = moved.call(*(a.to("meta") for a in args), method=method.name)
             expect_shapes(cases, method, got, sizes, "meta")
         except SubjectError as error:
-            if error.kind in GONE:
+            if error.final:
                 raise
             if not needs_values(error):
                 raise _elsewhere(what, error) from None

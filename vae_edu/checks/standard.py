@@ -49,7 +49,6 @@ class Case:
     note: str = ""
 
 
-GONE = ("Timeout", "Died", "NotImplementedError")
 CaseMaker = Callable[[Draw], Iterable[Case]]
 
 
@@ -295,7 +294,7 @@ def _device(cases: Cases) -> LawBody:
             try:
                 got = subject.call(cases.exercise, *cast(case.args, device="meta"))
             except SubjectError as error:
-                if error.kind in GONE:
+                if error.final:
                     raise
                 if not needs_values(error):
                     raise _device_error(cases, case, error.message) from None

@@ -262,4 +262,5 @@ def _answer(reply: dict[str, Any]) -> Answer:
     except SubjectError:
         raise
     except Exception:  # whatever was sent
-        raise SubjectError("Died", "its process sent no valid answer") from None
+        words = "its process sent no valid answer"
+        raise SubjectError("Died", words, gone="died") from None

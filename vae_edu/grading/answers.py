@@ -11,7 +11,8 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -19,9 +20,12 @@ from typing import Any
 
 from vae_edu import catalogue
 from vae_edu.errors import CourseError
+from vae_edu.grading.reached import LONG, reached, taken, tree_of
 
 LARGEST = 20 * 10**6  # bytes of a file that is read; outputs with pictures are large
-TEXTS, LONG = 512, 10_000  # cells that are remembered, none longer
+GIVEN = ("experiment", "data", "nbval-ignore-output")  # tags of the lesson's own code
+NO_EXERCISE = "it defines no exercise of the course"
+TEXTS = 512  # cells that are remembered
 MOST_CODE = 200_000  # characters; a lesson has 20,000, and parsing may be quadratic
 
 
@@ -42,7 +46,7 @@ def read(path: Path, exercise: str | None) -> Submission:
     except _Unreadable as error:
         return Submission(path, [], [exercise] if exercise else [], str(error)[:500])
     wanted = [exercise] if exercise else defined(pieces)
-    problem = "" if wanted else "it defines no exercise of the course"
+    problem = "" if wanted else NO_EXERCISE
     return Submission(path, pieces, wanted, problem)
 
 
@@ -52,9 +56,29 @@ class _Unreadable(Exception):  # noqa: N818
 
 def _pieces(path: Path) -> list[str]:
     """The code of a file."""
-    try:
+    with _told():
         text = _text(path)
         return cells_of(text) if path.suffix == ".ipynb" else _bounded([text])
+
+
+def book_in(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """A notebook file's cells and metadata, however oddly it was written.
+
+    Raises CourseError for what is no notebook, in the words of a `problem`.
+    """
+    try:
+        with _told():
+            book = json.loads(_text(path))
+            return _cells(book), _dictionary(book, "metadata")
+    except _Unreadable as error:
+        raise CourseError(str(error)) from None
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Whatever a file does to its reader, in words."""
+    try:
+        yield
     except UnicodeDecodeError:
         raise _Unreadable("it is no text in UTF-8, so no notebook") from None
     except json.JSONDecodeError as error:
@@ -129,10 +153,13 @@ def from_cells(cells: Sequence[dict[str, Any]], topic: str) -> Submission:
     """A notebook's cells as a submission to a lesson."""
     path = Path("notebook.ipynb")
     try:
-        pieces = _codes(cells)
+        with _told():
+            pieces = _codes(cells)
     except _Unreadable as error:
         return Submission(path, [], [], str(error))
-    return _narrowed(Submission(path, pieces, defined(pieces)), topic)
+    wanted = defined(pieces)
+    problem = "" if wanted else NO_EXERCISE
+    return _narrowed(Submission(path, pieces, wanted, problem), topic)
 
 
 def _narrowed(submission: Submission, topic: str) -> Submission:
@@ -147,19 +174,35 @@ def _narrowed(submission: Submission, topic: str) -> Submission:
 
 
 def cells_of(text: str) -> list[str]:
-    """The cells of a notebook that are run: all code but experiments and checks.
+    """What of a notebook is run, in its order: all code but that of the lesson itself.
 
-    Of an experiment only its imports are run, since an answer may use them.
+    Of the lesson's experiments only what an answer needs is run, and a check is no more
+    than a mark: what its answer is there counts.
     """
     return _codes(_cells(json.loads(text)))
 
 
 def _codes(cells: Sequence[dict[str, Any]]) -> list[str]:
     """What is run of some cells."""
-    run = [(cell, source) for cell in cells if (source := _source(cell))]
-    _bounded([source for _, source in run])  # before anything is parsed
-    codes = (_code(cell, source) for cell, source in run)
-    return [code for code in codes if code]
+    run = [*_sources(cells)]
+    _bounded([source for source, _ in run])  # before anything is parsed
+    codes = [(_plain_python(source), given) for source, given in run if source]
+    needed = reached([code for code, _ in codes], _names())
+    parts = [taken(code, needed) if given else code for code, given in codes]
+    return [code for code in parts if code]
+
+
+def _sources(cells: Sequence[dict[str, Any]]) -> Iterator[tuple[str, bool]]:
+    """The text of each cell, and whether it is given.
+
+    A check that was removed is where nbgrader puts it back: below its answer.
+    """
+    ids = {_grade_id(cell) for cell in cells}
+    for cell in cells:
+        yield _source(cell), _is_given(cell)
+        name = _grade_id(cell)
+        if name in _names() and f"test_{name}" not in ids:
+            yield f"check({name})", False
 
 
 def _cells(book: Any) -> list[dict[str, Any]]:
@@ -175,36 +218,39 @@ def _cells(book: Any) -> list[dict[str, Any]]:
 
 
 def _source(cell: dict[str, Any]) -> str:
-    """A cell's text, if it is run: code that is no check, and answers.
+    """A cell's text, if anything of it is run; of a check, what it is about.
 
     An answer that was made a text cell, or marked as a check, is still one.
     """
-    graded = _dictionary(_dictionary(cell, "metadata"), "nbgrader")
-    if str(graded.get("grade_id")) not in _names():
+    name = _grade_id(cell)
+    about = name.removeprefix("test_")
+    if about in _names() and about != name:
+        return f"check({about})"
+    if name not in _names():
+        graded = _dictionary(_dictionary(cell, "metadata"), "nbgrader")
         check = graded.get("grade") and not graded.get("solution")
-        if cell.get("cell_type") != "code" or check:
+        if check or cell.get("cell_type") != "code":
             return ""
-    source = cell.get("source", "")
+    return text_of(cell)
+
+
+def text_of(cell: dict[str, Any]) -> str:
+    """A cell's text, which may be a list of lines, or missing."""
+    source = cell.get("source") or ""
     return source if isinstance(source, str) else "".join(source)
 
 
-def _code(cell: dict[str, Any], source: str) -> str:
-    """What of a cell's text is run."""
+def _grade_id(cell: dict[str, Any]) -> str:
+    graded = _dictionary(_dictionary(cell, "metadata"), "nbgrader")
+    return str(graded.get("grade_id"))
+
+
+def _is_given(cell: dict[str, Any]) -> bool:
+    """Whether a cell is one of the lesson's experiments, maybe altered."""
     metadata = _dictionary(cell, "metadata")
     tags = metadata.get("tags")
-    experiment = isinstance(tags, list) and "experiment" in tags
-    given = experiment and not metadata.get("nbgrader")
-    run = _known_run if len(source) < LONG else _run
-    return run(source, given)
-
-
-def _run(source: str, given: bool) -> str:
-    """What of a text is run; given: by the lesson, as an experiment."""
-    code = _without_magic(source)
-    return _imports_of(code) if given else code
-
-
-_known_run = lru_cache(TEXTS)(_run)  # most cells are alike in a whole class
+    known = isinstance(tags, list) and any(tag in GIVEN for tag in tags)
+    return known and not metadata.get("nbgrader")
 
 
 def _dictionary(parent: dict[str, Any], key: str) -> dict[str, Any]:
@@ -217,32 +263,27 @@ def _names() -> frozenset[str]:
     return frozenset(e.name for e in catalogue.all_exercises())
 
 
+def _plain_python(text: str) -> str:
+    """Code without IPython's magic lines; Python that has none stays as it is."""
+    known = _known_plain if len(text) < LONG else _without_magic
+    return known(text)
+
+
 def _without_magic(text: str) -> str:
     """Code without IPython's magic lines; Python that has none stays as it is."""
     lines = re.split(r"\r\n|\r|\n", text)  # not at a form feed or U+2028, as Python
     if lines[0].startswith("%%"):
         lines = lines[1:] if re.match(r"%%(time|timeit|capture)\b", lines[0]) else []
     code = "\n".join(lines)
-    if _tree(code) is not None:  # a line that begins with % may go on with the last one
+    if (
+        tree_of(code) is not None
+    ):  # a line that begins with % may go on with the last one
         return code
     magic = re.compile(r"^(\s*)([%!?].*|[\w.]+\?{1,2}\s*)$")
     return "\n".join(magic.sub(r"\1pass", line) for line in lines)
 
 
-def _tree(text: str) -> ast.Module | None:
-    """Python's syntax tree; None where it is not Python, or too deep to tell."""
-    try:
-        return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
-def _imports_of(text: str) -> str:
-    tree = _tree(text)
-    if tree is None:
-        return ""
-    kept = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
-    return "\n".join(ast.unparse(n) for n in kept)
+_known_plain = lru_cache(TEXTS)(_without_magic)  # most cells are alike in a whole class
 
 
 def defined(pieces: Iterable[str]) -> list[str]:
@@ -256,7 +297,7 @@ def defined(pieces: Iterable[str]) -> list[str]:
 
 
 def _defined_names(piece: str) -> set[str]:
-    tree = _tree(piece)
+    tree = tree_of(piece)
     if tree is None:
         return set(re.findall(r"^(?:def|class)\s+(\w+)", piece, re.M))
     names: set[str] = set()

@@ -37,7 +37,9 @@ from vae_edu.grading import run_folder, sandbox
 from vae_edu.grading.answers import Submission, read_lesson, unopened
 from vae_edu.grading.collect import is_filled
 from vae_edu.grading.grade import (
+    ALONE,
     LAW_SECONDS,
+    UNFILLED,
     ExerciseGrade,
     Finding,
     Grade,
@@ -139,6 +141,9 @@ def _note(made: Grade) -> str:
     """What an instructor would want to know at a glance."""
     missing = [e.name for e in made.exercises if "not in the notebook" in e.problem]
     words = [f"missing: {', '.join(missing)}"] if missing else []
+    unfilled = [e.name for e in made.exercises if e.problem == UNFILLED]
+    words += [f"not filled in: {', '.join(unfilled)}"] if unfilled else []
+    words += [f"{e.name}: {e.problem}" for e in made.exercises if ALONE in e.problem]
     stopped = {e.problem for e in made.exercises if "own code" in e.problem}
     words += [*stopped]
     late = [] if stopped else _late(made)
@@ -165,7 +170,7 @@ def _findings(exercise: ExerciseGrade) -> tuple[Finding, ...]:
 
 
 def _is_death(finding: Finding) -> bool:
-    return finding.kind == "died" or "Died: " in finding.message
+    return finding.kind == "died"
 
 
 def _undecided(made: Grade) -> list[str]:

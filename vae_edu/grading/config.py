@@ -32,6 +32,7 @@ def configure(c: Any) -> None:
     """Make a course's nbgrader grade with the laws, outside the learner's process."""
     c.CourseDirectory.ignore.extend(ANSWERS)  # or nbgrader copies them to the learners
     c.ClearSolutions.setdefault("code_stub", {"python": STUB})
+    c.Autograde.exporter_class = "vae_edu.grading.nbgrader.Reader"
     c.Autograde.pre_convert_hook = "vae_edu.grading.nbgrader.only_files"
     c.Autograde.sanitize_preprocessors = [*SANITIZE]
     c.Autograde.autograde_preprocessors = [*AUTOGRADE]

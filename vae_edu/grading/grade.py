@@ -13,6 +13,7 @@ import hmac
 import json
 import math
 import os
+import re
 import secrets
 import threading
 from collections.abc import Sequence
@@ -33,6 +34,9 @@ from vae_edu.grading.verdicts import SPENT, Judgement, judge_lesson
 from vae_edu.subject import SubjectError
 
 LAW_SECONDS = 10.0
+UNFILLED = "its cell is not filled in, and a file in work/ is not handed in"
+ALONE = "grading has the notebook alone, no file beside it"
+LACKING = ("ModuleNotFoundError", "ImportError", "FileNotFoundError")
 
 
 @dataclass(frozen=True)
@@ -187,7 +191,7 @@ def _exercises(topic: str) -> Sequence[catalogue.Exercise]:
 
 
 def _words_of_loading(error: SubjectError) -> str:
-    if error.kind == "Timeout":
+    if error.gone == "time":
         return "the notebook's own code did not come to an end in time"
     return f"the notebook's own code stopped: {error.message}"[:500]
 
@@ -203,6 +207,7 @@ def _exercise_grade(exercise: catalogue.Exercise, judged: Judgement) -> Exercise
     points = float(exercise.card.points)
     earned = points if judged.passed else score(judged.verdicts, points)
     known = judged.known
+    lacking = "" if earned else _lacking(judged)
     return ExerciseGrade(
         exercise.name,
         exercise.card.number,
@@ -211,9 +216,9 @@ def _exercise_grade(exercise: catalogue.Exercise, judged: Judgement) -> Exercise
         judged.passed,
         known.name if known else None,
         known.sentence if known else "",
-        _shown(exercise, judged),
-        _kept_back(judged),
-        _unfinished(judged),
+        () if lacking else _shown(exercise, judged),
+        () if lacking else _kept_back(judged),
+        lacking or _unfinished(exercise, judged),
         _CREDIT.get(worst(judged.verdicts), ""),
     )
 
@@ -230,13 +235,26 @@ def _clamped(earned: float, points: float) -> float:
     return min(max(earned, 0.0), points) if math.isfinite(earned) else 0.0
 
 
-def _unfinished(judged: Judgement) -> str:
-    kinds = {v.kind for v in judged.verdicts}
-    if "unfinished" in kinds:
-        return "it is not filled in"
+def _unfinished(exercise: catalogue.Exercise, judged: Judgement) -> str:
+    if unfinished := next((v for v in judged.verdicts if v.kind == "unfinished"), None):
+        others = {e.name for e in catalogue.all_exercises()} - {exercise.name}
+        raised_in = re.findall(r", in (\w+)\n", unfinished.trace)[-1:]
+        if others.intersection(raised_in):
+            return f"it uses {raised_in[0]}, which is not filled in"
+        return UNFILLED
     if any(v.message == f"not tried: {SPENT}" for v in judged.verdicts):
         return f"it did not come to an end in time: {SPENT}"
-    return "it did not come to an end in time" if "time" in kinds else ""
+    late = any(v.kind == "time" for v in judged.verdicts)
+    return "it did not come to an end in time" if late else ""
+
+
+def _lacking(judged: Judgement) -> str:
+    """What an answer needs that is not handed in: no law is then about the answer."""
+    for verdict in judged.public:
+        kind, _, said = verdict.message.partition(": ")
+        if verdict.kind == "error" and kind in LACKING:
+            return f"{said} ({ALONE})"
+    return ""
 
 
 def _shown(exercise: catalogue.Exercise, judged: Judgement) -> tuple[Finding, ...]:

@@ -29,6 +29,7 @@ from vae_edu import catalogue
 from vae_edu.errors import CourseError
 from vae_edu.grading import sandbox
 from vae_edu.grading.grade import ExerciseGrade, Finding, Grade, grade_notebook
+from vae_edu.grading.report import heading
 from vae_edu.paths import course_root
 
 SETTINGS = "autograder.json"
@@ -123,7 +124,7 @@ def plain(exercise: ExerciseGrade) -> str:
     if exercise.misconception:
         parts.append(f"{exercise.misconception}. {exercise.advice}")
     if exercise.public:
-        parts.append(_listed("Not true yet, as `check` says too:", exercise.public))
+        parts.append(_listed(heading(exercise.public), exercise.public))
     parts += [f.message for f in exercise.public if f.message]
     if exercise.hidden:
         more = "Nor" if exercise.public else "Not true"

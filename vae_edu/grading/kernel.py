@@ -12,6 +12,7 @@ import secrets
 from typing import Any
 
 from vae_edu import catalogue
+from vae_edu.aside import caught
 from vae_edu.checks.judging import Verdict, run_law
 from vae_edu.feedback import CheckFailed
 from vae_edu.grading.verdicts import every_law, oracle_of
@@ -27,7 +28,9 @@ def check_hidden(answer: Any) -> None:
     entry = catalogue.find(getattr(answer, "__name__", repr(answer)))
     subject, truth = local({entry.name: answer}), oracle_of(entry.topic)
     laws, seed = every_law(entry.topic, entry.name), secrets.token_hex(16)
-    broken = [v for law in laws if not (v := run_law(law, subject, truth, seed)).holds]
+    with caught():  # and not shown: it may hold an input
+        verdicts = [run_law(law, subject, truth, seed) for law in laws]
+    broken = [v for v in verdicts if not v.holds]
     if broken:
         raise _failed(entry, broken)
 

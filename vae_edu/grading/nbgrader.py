@@ -9,15 +9,17 @@ What belongs here: nbgrader's preprocessors. What does not: judging, configurati
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from nbconvert.exporters import NotebookExporter
 from nbconvert.exporters.exporter import ResourcesDict
 from nbformat import NotebookNode
 from nbformat.v4 import new_output
 from nbgrader import api, utils
-from nbgrader.api import Gradebook, Notebook, SourceCell
+from nbgrader.api import Gradebook, MissingEntry, Notebook, SourceCell
 from nbgrader.nbgraderformat import MetadataValidator
 from nbgrader.preprocessors import NbGraderPreprocessor, OverwriteCells
 from traitlets import Bool, Float
@@ -25,11 +27,12 @@ from traitlets import Bool, Float
 from vae_edu import catalogue
 from vae_edu.errors import CourseError
 from vae_edu.grading import run_folder, sandbox
-from vae_edu.grading.answers import from_cells, unopened
+from vae_edu.grading.answers import book_in, from_cells, unopened
 from vae_edu.grading.grade import LAW_SECONDS, ExerciseGrade, Grade, grade, warm_zygote
 from vae_edu.grading.plain import printable
 from vae_edu.grading.report import markdown
 from vae_edu.grading.store import Store
+from vae_edu.grading.wellformed import well_formed
 
 
 class TrustedGrade(NbGraderPreprocessor):
@@ -110,6 +113,38 @@ def share_engines() -> None:
     """
     if not hasattr(api.create_engine, "cache_info"):
         vars(api)["create_engine"] = lru_cache(maxsize=8)(api.create_engine)
+
+
+class Reader(NotebookExporter):
+    """Reads a submission as `vae-edu grade` does, so that both know the same ones.
+
+    nbgrader's own reader stumbles over what editors and scripts leave behind: a byte
+    order mark, a cell without outputs or with an id that is none.
+    """
+
+    def from_filename(self, filename: str, resources: Any = None, **how: Any) -> Any:
+        """Convert a file; a CourseError where it has no grade, and then gets none."""
+        given = resources["nbgrader"]
+        try:
+            cells, metadata = book_in(Path(filename))
+            topic = catalogue.topic_of(given["assignment"])
+            if problem := from_cells(cells, topic).problem:
+                raise CourseError(problem)
+        except CourseError as error:
+            _take_back(given)
+            raise CourseError(f"no grade: {error}") from None
+        book: Any = well_formed(cells, metadata)
+        export: Any = self.from_notebook_node
+        return export(book, resources=resources, **how)
+
+
+def _take_back(given: dict[str, str]) -> None:
+    """No points stay in the gradebook for what an earlier attempt held."""
+    where = (given["notebook"], given["assignment"], given["student"])
+    with Gradebook(given["db_url"]) as gradebook, suppress(MissingEntry):
+        for entry in gradebook.find_submission_notebook(*where).grades:
+            entry.auto_score = None
+        gradebook.db.commit()
 
 
 class Mend(NbGraderPreprocessor):

@@ -171,7 +171,8 @@ class Fork:
         said = ""
         if self.why >= 0 and select.select([self.why], [], [], 0)[0]:
             said = os.read(self.why, 200).decode()
-        return SubjectError("Died", said or "the process that ran it died")
+        words = said or "the process that ran it died"
+        return SubjectError("Died", words, gone="died")
 
     def kill(self) -> None:
         """End it; a session takes its laws' processes with it."""
@@ -383,6 +384,7 @@ class Sessions:
     def _message(self) -> dict[str, Any]:
         return {
             "name": self._submission.path.name,
+            "topic": self._topic,
             "pieces": self._submission.pieces,
             "left_out": {str(i): words for i, words in self._left_out.items()},
             "wanted": self._submission.wanted,
@@ -420,9 +422,13 @@ def hand_over(fork: Fork, frames: bytes) -> None:
     try:
         fork.sock.sendall(frames)
     except TimeoutError:
-        raise SubjectError("Timeout", "the code did not finish in time") from None
+        raise _late() from None
     except OSError:
         raise fork.death() from None
+
+
+def _late() -> SubjectError:
+    return SubjectError("Timeout", "the code did not finish in time", gone="time")
 
 
 @cache
@@ -438,8 +444,8 @@ def reply_of(fork: Fork, reader: wire.Reader, deadline: float) -> dict[str, Any]
     try:
         return reader.receive(deadline)
     except TimeoutError:
-        raise SubjectError("Timeout", "the code did not finish in time") from None
+        raise _late() from None
     except wire.TooLargeError:
-        raise SubjectError("Died", wire.TOO_LARGE) from None
+        raise SubjectError("Died", wire.TOO_LARGE, gone="died") from None
     except (wire.WireError, OSError):
         raise fork.death() from None

@@ -9,7 +9,9 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
-from vae_edu.grading.grade import ExerciseGrade
+from vae_edu.grading.grade import ExerciseGrade, Finding
+
+STOPPED = "Your code stopped in grading, at what `check` tries too:"
 
 
 def markdown(grade: ExerciseGrade) -> str:
@@ -34,13 +36,23 @@ def _verdict(grade: ExerciseGrade) -> str:
 def _broken(grade: ExerciseGrade) -> list[str]:
     lines: list[str] = []
     if grade.public:
-        lines.append("Not true yet, as `check` says too:")
+        lines.append(heading(grade.public))
         lines.append("\n".join(f"- {html.escape(f.title)}" for f in grade.public))
     lines += [_block(f.message) for f in grade.public if f.message]
     if grade.hidden:
         lines.append("Not true at inputs that only the grader knows:")
         lines.append("\n".join(f"- {html.escape(f.title)}" for f in grade.hidden))
     return lines
+
+
+def heading(public: Sequence[Finding]) -> str:
+    """What is said of broken public laws.
+
+    That `check` says the same is certain of values; what stops may have lacked
+    something that a learner's machine has.
+    """
+    stopped = public[0].kind in ("error", "time", "died")
+    return STOPPED if stopped else "Not true yet, as `check` says too:"
 
 
 def _words(text: str) -> str:

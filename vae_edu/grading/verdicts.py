@@ -139,8 +139,7 @@ def _judge_apart(trial: Trial, exercise: str, tried: Sequence[Verdict]) -> Judge
 
 def _answered(verdict: Verdict) -> bool:
     """Whether a verdict is about an answer, not about a process that gave none."""
-    gone = verdict.kind in ("time", "died") or verdict.message.startswith("Died: ")
-    return not gone
+    return verdict.kind not in ("time", "died")
 
 
 def explain(
@@ -192,8 +191,7 @@ def _until_broken(trial: Trial, line: Line, laws: Sequence[Law]) -> list[Verdict
     verdicts: list[Verdict] = []
     for law in laws:
         spent = trial.budget.spent
-        tried = _spent(law) if spent else _timed(_tried(trial, line, law))
-        verdicts.append(tried)
+        verdicts.append(_spent(law) if spent else _tried(trial, line, law))
         if not verdicts[-1].holds:
             break
     return verdicts
@@ -250,7 +248,7 @@ def _public(
                 continue
             truth = RecordedTruth(said.get(law.name, ()))
             subject = line.begin(seconds, sessions.budget)
-            verdicts.append(_timed(_run_law(law, subject, truth, PUBLIC_SEED)))
+            verdicts.append(_run_law(law, subject, truth, PUBLIC_SEED))
             if not _answered(verdicts[-1]):
                 line = None
     return verdicts
@@ -268,7 +266,7 @@ def _known(
         line = _plain_line(stack, sessions, 1)
         if line is None:
             return None
-        return diagnose(topic, exercise, public, line.begin(seconds))
+        return diagnose(topic, exercise, public, line.begin(seconds, sessions.budget))
 
 
 def _plain_line(stack: ExitStack, sessions: Sessions, count: int) -> Line | None:
@@ -298,16 +296,9 @@ def _try(trial: Trial, law: Law, before: Sequence[Verdict]) -> Verdict:
         return _spent(law)
     try:
         with trial.sessions.process() as own:
-            return _timed(_tried(trial, Line(own, [Script()]), law))
+            return _tried(trial, Line(own, [Script()]), law)
     except SubjectError:
         return _died(law)
-
-
-def _timed(verdict: Verdict) -> Verdict:
-    """The verdict, of the kind "time" where the answer did not come in time."""
-    if verdict.message.startswith("Timeout: "):
-        verdict.kind = "time"
-    return verdict
 
 
 def _spent(law: Law) -> Verdict:

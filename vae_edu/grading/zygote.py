@@ -19,7 +19,7 @@ import sys
 import threading
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial, wraps
 from importlib import import_module
@@ -30,7 +30,7 @@ import torch
 from vae_edu import work
 from vae_edu.grading import sandbox, wire
 from vae_edu.grading.light import spare_the_compiler
-from vae_edu.subject import Engine, Request, SubjectError
+from vae_edu.subject import Answer, Engine, Request, SubjectError
 
 
 class Walls(NamedTuple):
@@ -189,7 +189,7 @@ def _make_ready(earlier: dict[str, str]) -> None:
 
 def _load_and_serve(sock: socket.socket, kind: str, message: dict[str, Any]) -> None:
     try:
-        engine = Engine(load(message, lambda i: wire.send(sock, {"at": i})))
+        engine = load(message, lambda i: wire.send(sock, {"at": i}))
         threaded = threading.active_count() > 1 or torch.get_num_threads() > 1
         wire.send(sock, {"loaded": sorted(engine.objects), "threaded": threaded})
     except (Exception, SystemExit) as error:
@@ -231,40 +231,192 @@ def _law(session: socket.socket, sock: socket.socket, engine: Engine) -> None:
     _serve(sock, engine)
 
 
-def load(message: dict[str, Any], at: Callable[[int], None]) -> dict[str, Any]:
-    """Run a submission's pieces and return the exercises that it defines.
+def load(message: dict[str, Any], at: Callable[[int], None]) -> Engine:
+    """Run a submission's pieces; what performs requests on the exercises they define.
 
     at: told the number of each piece before it runs. A piece that raises does not stop
     the next one; an exercise that is missing then raises that error where it is used.
     """
-    module = types.ModuleType("answer")
-    module.__dict__.update(_customary(), __file__=message["name"])
-    sys.modules["answer"] = module
-    errors: dict[int, BaseException] = {}
+    loading = Loading(message["name"], message["topic"], message["wanted"])
     for i, piece in enumerate(message["pieces"]):
         words = message["left_out"].get(str(i))
         at(i)
-        error = RuntimeError(words) if words else _run_piece(i, piece, module)
-        if error is not None:
-            errors[i] = error
-    wanted = {n: module.__dict__[n] for n in message["wanted"] if n in module.__dict__}
-    for name in set(message["wanted"]) - set(wanted):
-        if errors:
-            wanted[name] = _missing(name, message["pieces"], errors)
-    return wanted
+        if words:
+            loading.errors[i] = RuntimeError(words)
+        else:
+            loading.run(i, piece)
+    return loading.engine(message["pieces"])
 
 
-def _missing(
-    name: str, pieces: list[str], errors: dict[int, BaseException]
-) -> Callable[..., None]:
-    """Stands in for an exercise whose piece failed: raises what that piece raised."""
-    own = [i for i in errors if re.search(rf"\b(def|class)\s+{name}\b", pieces[i])]
-    error = errors[own[-1] if own else min(errors)]
+class Loading:
+    """A submission's module while its pieces run, from top to bottom as in a notebook.
 
-    def absent(*args: Any, **kwargs: Any) -> None:
-        raise error
+    As there, a stub does not take the place of an answer, and what `check(answer)` is
+    about are the names as they are at that place: those that are used again further
+    below change nothing. errors: by the number of the piece.
+    """
 
-    return absent
+    def __init__(self, filename: str, topic: str, wanted: Sequence[str]) -> None:
+        module = types.ModuleType("answer")
+        module.__dict__.update(_customary(), __file__=filename)
+        sys.modules["answer"] = module
+        self.errors: dict[int, BaseException] = {}
+        self._topic, self._wanted, self._names = topic, wanted, module.__dict__
+        self._checked: dict[str, dict[str, Any]] = {}  # all names, at its last check
+        self._stubs: list[Any] = []
+        self._left_out: dict[str, BaseException] = {}  # names that a failure cost
+
+    def run(self, index: int, piece: str) -> None:
+        """Run one file or cell by statements, so that an error costs one statement."""
+        filename = f"<answer {index}>"
+        try:
+            tree = ast.parse(piece, filename)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            self.errors[index] = error
+            return
+        work.remember_lines(filename, piece)
+        future = [n for n in tree.body if _is_future(n)]
+        for node in tree.body:
+            body = [node] if node in future else [*future, node]
+            try:
+                self._run_statement(node, ast.Module(body, []), filename)
+            except (Exception, SystemExit) as error:
+                self.errors.setdefault(index, error)
+                self._left_out |= dict.fromkeys(_bound_by(node), self._cause(error))
+
+    def _run_statement(self, node: ast.stmt, code: ast.Module, filename: str) -> None:
+        if (checked := _checked_by(node)) in self._wanted:
+            if self._is_answered(checked):
+                self._checked[checked] = dict(self._names)
+            return
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            self._share_if_named(ast.dump(node))
+        stub = self._name_of_stub(node)
+        if stub and self._is_answered(stub):
+            return
+        # `return` or `await` outside a function fails here, not in `ast.parse`
+        exec(compile(code, filename, "exec", dont_inherit=True), self._names)
+        if stub:
+            self._stubs.append(self._names[stub])
+
+    def _name_of_stub(self, node: ast.stmt) -> str:
+        """The exercise that a statement defines as it was given out; or none."""
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            return ""
+        if node.name not in self._wanted or not _raises(node):
+            return ""
+        return node.name if work.is_unfilled(ast.unparse(node)) else ""
+
+    def _is_answered(self, name: str) -> bool:
+        found = self._names.get(name)
+        return found is not None and not any(found is stub for stub in self._stubs)
+
+    def _share_if_named(self, code: str) -> None:
+        """What imports this lesson's exercises finds the answers so far, as at home."""
+        if "exercises" not in code or self._topic not in code:
+            return
+        module = import_module(f"vae_edu.exercises.{self._topic}")
+        self._stubs += module.__stubs__.values()
+        for name in self._wanted:
+            if self._is_answered(name):
+                setattr(module, name, self._names[name])
+
+    def _cause(self, error: BaseException) -> BaseException:
+        """The error of the statement that was to bind a name, where that is missing."""
+        if not isinstance(error, NameError):
+            return error
+        unnamed = self._left_out.get("*", error)
+        return self._left_out.get(error.name or "*", unnamed)
+
+    def engine(self, pieces: Sequence[str]) -> Engine:
+        """What performs requests on the exercises, after all pieces have run."""
+        for piece in pieces:
+            self._share_if_named(piece)  # for what imports them when it is called
+        states = {n: self._names | self._checked.get(n, {}) for n in self._wanted}
+        objects = {n: names[n] for n, names in states.items() if n in names}
+        if self.errors:
+            absent = [n for n in self._wanted if n not in objects]
+            objects |= {n: self._missing(n, pieces) for n in absent}
+        return Answers(objects, self._names, states, self._cause)
+
+    def _missing(self, name: str, pieces: Sequence[str]) -> Callable[..., None]:
+        """Stands in for an exercise whose piece failed: raises what that raised."""
+        defines = re.compile(rf"\b(def|class)\s+{name}\b")
+        own = [i for i in self.errors if defines.search(pieces[i])]
+        error = self._cause(self.errors[own[-1] if own else min(self.errors)])
+
+        def absent(*args: Any, **kwargs: Any) -> None:
+            raise error
+
+        return absent
+
+
+class Answers(Engine):
+    """Performs requests on exercises, each among the names that it was checked with.
+
+    names: the module's; states: what to bind there, all of them, for each exercise;
+    why: the reason for an error, where an earlier one has led to it.
+    """
+
+    def __init__(
+        self,
+        objects: Mapping[str, Any],
+        names: dict[str, Any],
+        states: Mapping[str, Mapping[str, Any]],
+        why: Callable[[BaseException], BaseException],
+    ) -> None:
+        super().__init__(objects)
+        self._names, self._states, self._why = names, states, why
+        self._at = ""  # the exercise whose names are bound
+        self._built: dict[int, str] = {}  # exercises, by handle
+
+    def perform(self, request: Request) -> Answer:
+        """See `Engine`."""
+        named = request.op in ("call", "build")
+        self._enter(request.name if named else self._built.get(request.handle, ""))
+        answer = super().perform(request)
+        if request.op == "build":
+            self._built[len(self.modules) - 1] = request.name
+        return answer
+
+    def cause(self, error: BaseException) -> BaseException:
+        """See `Engine`."""
+        return self._why(error)
+
+    def _enter(self, exercise: str) -> None:
+        if exercise in self._states and exercise != self._at:
+            self._names.update(self._states[exercise])
+            self._at = exercise
+
+
+def _checked_by(node: ast.stmt) -> str:
+    """The answer that a statement checks, as every lesson does: `check(answer)`."""
+    call = node.value if isinstance(node, ast.Expr) else None
+    if not isinstance(call, ast.Call) or len(call.args) != 1:
+        return ""
+    if not isinstance(call.func, ast.Name) or call.func.id != "check":
+        return ""
+    said = call.args[0]
+    return said.id if isinstance(said, ast.Name) else str(getattr(said, "value", ""))
+
+
+def _raises(node: ast.stmt) -> bool:
+    return any(isinstance(n, ast.Raise) for n in ast.walk(node))
+
+
+def _bound_by(node: ast.stmt) -> Iterator[str]:
+    """The names that a statement would have bound; "*" where it does not say."""
+    for part in ast.walk(node):
+        if isinstance(part, ast.alias):
+            yield part.asname or part.name.partition(".")[0]
+        elif isinstance(part, ast.FunctionDef | ast.ClassDef):
+            yield part.name
+        elif isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store):
+            yield part.id
+
+
+def _is_future(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.module == "__future__"
 
 
 def _install_earlier(sources: dict[str, str]) -> None:
@@ -289,32 +441,6 @@ def _customary() -> dict[str, Any]:
         "check": lambda answer: None,
         "display": lambda *things: None,
     }
-
-
-def _run_piece(
-    index: int, piece: str, module: types.ModuleType
-) -> BaseException | None:
-    """Run one file or cell by statements, so that an error costs one statement."""
-    filename = f"<answer {index}>"
-    try:
-        tree = ast.parse(piece, filename)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return error
-    work.remember_lines(filename, piece)
-    future = [n for n in tree.body if _is_future(n)]
-    first = None
-    for node in tree.body:
-        body = [*future, node] if node not in future else [node]
-        try:  # `return` or `await` outside a function fails here, not above
-            code = compile(ast.Module(body, []), filename, "exec", dont_inherit=True)
-            exec(code, module.__dict__)
-        except (Exception, SystemExit) as error:
-            first = first or error
-    return first
-
-
-def _is_future(node: ast.stmt) -> bool:
-    return isinstance(node, ast.ImportFrom) and node.module == "__future__"
 
 
 def _serve(sock: socket.socket, engine: Engine) -> None:
