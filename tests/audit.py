@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import Any
 
 from tests.answers import Mutant, all_mutants, mutants_of, variants_of
-from vae_edu.build.numbers import oracle_of
+from vae_edu.build.numbers import oracle_of, outcomes
 from vae_edu.catalogue import exercises_of, topic_of
 from vae_edu.checks.diagnosis import Misconception, diagnose
 from vae_edu.checks.judging import (
@@ -70,14 +70,22 @@ def audit(topic: str, exercise: str) -> Audit:
     found = Audit(
         exercise, sum(not x.hidden for x in laws), sum(x.hidden for x in laws)
     )
-    right = reference_answers(topic)[exercise]
-    found.reference = _broken_words(topic, exercise, right)
-    for variant in (v for v in variants_of(topic) if v.exercise == exercise):
-        found.variants += 1
-        words = _broken_words(topic, exercise, variant.answer)
-        found.refused += [f"{variant.name}: {w}" for w in words]
+    found.reference, found.refused = accepted(topic, exercise)
+    found.variants = sum(v.exercise == exercise for v in variants_of(topic))
+    found.unnamed = unnamed(topic, exercise)
     _mutants(topic, exercise, found, laws)
     return found
+
+
+@cache
+def accepted(topic: str, exercise: str) -> tuple[list[str], list[str]]:
+    """What is broken by the reference, and by right answers that are variants of it."""
+    right = reference_answers(topic)[exercise]
+    refused = []
+    for variant in (v for v in variants_of(topic) if v.exercise == exercise):
+        words = _broken_words(topic, exercise, variant.answer)
+        refused += [f"{variant.name}: {w}" for w in words]
+    return _broken_words(topic, exercise, right), refused
 
 
 def _broken_words(topic: str, exercise: str, answer: Any) -> list[str]:
@@ -86,13 +94,20 @@ def _broken_words(topic: str, exercise: str, answer: Any) -> list[str]:
     return [f"[{v.law.name}] {v.message} {v.trace}" for v in judged if not v.holds]
 
 
+def unnamed(topic: str, exercise: str) -> list[str]:
+    """The wrong answers that break a public law and are not named, or named wrongly."""
+    found = []
+    for mutant, public in outcomes(topic, exercise):
+        known = diagnose(topic, exercise, public, local({exercise: mutant.answer}))
+        if any(not v.holds for v in public) and not names(known, mutant):
+            found.append(f"{mutant.name} -> {known.name if known else None}")
+    return found
+
+
 def _mutants(topic: str, exercise: str, found: Audit, laws: list[Law]) -> None:
     alone: Counter[tuple[bool, str]] = Counter()
-    found.mutants = sum(m.exercise == exercise for m in mutants_of(topic))
-    made_twice = zip(
-        all_mutants(topic, exercise), all_mutants(topic, exercise), strict=True
-    )
-    for mutant, again in made_twice:  # one of them remembers its first call
+    mutants = all_mutants(topic, exercise)
+    for mutant in mutants:
         subject = local({exercise: mutant.answer})
         judged = verdicts(topic, exercise, subject)
         broken = [v.law for v in judged if not v.holds]
@@ -103,11 +118,8 @@ def _mutants(topic: str, exercise: str, found: Audit, laws: list[Law]) -> None:
             own = [law.name for law in broken if law.hidden is tier]
             if len(own) == 1:
                 alone[tier, own[0]] += 1
-        public = run_public(topic, exercise, local({exercise: again.answer}))
-        known = diagnose(topic, exercise, public, local({exercise: again.answer}))
-        if any(not v.holds for v in public) and not names(known, mutant):
-            found.unnamed.append(f"{mutant.name} -> {known.name if known else None}")
-    found.formal = len(all_mutants(topic, exercise)) - found.mutants
+    found.mutants = sum(m.exercise == exercise for m in mutants_of(topic))
+    found.formal = len(mutants) - found.mutants
     found.idle = [x.name for x in laws if not alone[x.hidden, x.name]]
 
 

@@ -272,7 +272,7 @@ def train_linear(steps=300):
         optimiser.zero_grad(), loss.backward(), optimiser.step()
         path.append((loss.item(), b.detach().clone()))
     return path
-print(f"trained {train_linear()[-1][0]:.4f}   PCA {variances[2:].sum():.4f}")
+print(f"trained {train_linear()[-1][0]:.2f}   PCA {variances[2:].sum():.2f}")
 # %%
 path = train_linear()
 gap = [loss / float(variances[2:].sum()) - 1 for loss, _ in path]
@@ -295,9 +295,9 @@ viz.show(figure, alt + "Right: both cosines of its decoder's span with PCA's pla
 # Does the trained decoder have PCA's axes too?
 # %%
 basis = nn.functional.normalize(train_linear()[-1][1], dim=1)
-cosines = (basis @ components[:2].T).round(decimals=3)
-print("cosines of the decoder's rows with the components:\n", cosines)
-print(f"cosine between its two rows: {basis[0] @ basis[1]:.3f} (0 if they were PCA's)")
+for i, row in enumerate(basis @ components[:2].T):
+    print("cosines of the decoder's row {} with the components: {:5.2f} {:5.2f}".format(i + 1, *row))
+print(f"cosine between its two rows: {basis[0] @ basis[1]:.2f} (0 if they were PCA's)")
 figure, panel = viz.axes(size=(6, 1.9))
 pairs = torch.cat([basis, components[:2]])
 viz.image_grid(panel, 0.5 + 0.5 * pairs / pairs.abs().amax(1, keepdim=True), raw.shape, columns=4)
@@ -358,7 +358,7 @@ print(f"parameters: {sum(p.numel() for p in trained().parameters()):,}")
 for name, x in (("training", images), ("test", test)):
     pca = squared_error(x, pca_reconstruction(x, mean, components[:2])).mean()
     deep = squared_error(x, trained()(x)[0]).mean()
-    print(f"{name:9} error per image: PCA {pca:6.2f}   yours {deep:6.2f}   ratio {deep / pca:.2f}")
+    print(f"{name:9} error per image: PCA {pca:5.1f}   yours {deep:5.1f}   ratio {deep / pca:.2f}")
 x = test[:12]
 rows = [x, pca_reconstruction(x, mean, components[:2]), trained()(x)[0]]
 figure, panel = viz.axes(size=(8, 2.2))
@@ -396,15 +396,16 @@ viz.show(figure, alt + "single digits around a crowded middle, empty space betwe
 # preferences, but no one chose them.)
 # %%
 x_hat, z = trained()(test)
-turn, shift = torch.tensor([[0.0, -30.0], [30.0, 0.0]]), torch.tensor([100.0, -50.0])
+turn, shift = torch.tensor([[0.0, -3.0], [3.0, 0.0]]), torch.tensor([100.0, -50.0])
 moved = z @ turn.T + shift  # h after your encoder
 again = trained().decode((moved - shift) @ torch.linalg.inv(turn).T)  # your decoder after h⁻¹
 for name, codes, images_hat in (("yours", z, x_hat), ("moved", moved, again)):
     centre, spread = [round(v, 1) for v in codes.mean(0).tolist()], codes.std(0).mean()
     loss = squared_error(test, images_hat).mean()
-    print(f"{name}: loss {loss:.4f}, codes with centre {centre}, spread {spread:.1f}")
+    print(f"{name}: loss {loss:.1f}, codes with centre {centre}, spread {spread:.1f}")
+print(f"one loss divided by the other: {loss / squared_error(test, x_hat).mean():.4f}")
 # %% [markdown]
-# One loss to four digits, two clouds of quite different place and size. Whoever draws $z \sim \mathcal N(0, I)$ gets something
+# One loss, to four decimals of the ratio, and two clouds of quite different place and size. Whoever draws $z \sim \mathcal N(0, I)$ gets something
 # from the first decoder and certainly nonsense from the second, and the loss cannot tell the two apart.
 #
 # ### Holes, seen
@@ -415,7 +416,7 @@ for name, codes, images_hat in (("yours", z, x_hat), ("moved", moved, again)):
 model, z = trained(), trained().encode(images)
 low, high = z.amin(0), z.amax(0)
 cells = ((z - low) / (high - low) * 20).long().clamp(max=19)
-print(f"{1 - len(cells.unique(dim=0)) / 400:.0%} of the 400 cells hold none of {len(z)} codes")
+print(f"a share of {1 - len(cells.unique(dim=0)) / 400:.2f} of the 400 cells holds none of {len(z)} codes")
 steps = (torch.arange(10) + 0.5) / 10
 grid = low + (high - low) * torch.cartesian_prod(1 - steps, steps).flip(1)
 figure, panel = viz.axes(size=(5, 5))
@@ -423,7 +424,7 @@ viz.image_grid(panel, model.decode(grid).clamp(0, 1), raw.shape)
 alt = "Ten by ten decoded codes from a grid over the box of training codes: some digits "
 viz.show(figure, alt + "are clear, some are smears of several, those at the edges overdrawn.")
 # %% [markdown]
-# Expect 30% to 65% of the cells to be empty. The decoder answers for them
+# Expect 0.30 to 0.65 of the cells to be empty. The decoder answers for them
 # as well, because a network answers everywhere, but no image ever told it what to say there.
 #
 # In two dimensions one could still find the good places by eye. With more dimensions the empty part takes over. Train the same network with 16 numbers per
@@ -437,7 +438,7 @@ kinds |= {"fitted normal": z.mean(0) + z.std(0) * noise, "standard normal": nois
 made = {name: model.decode(codes).clamp(0, 1) for name, codes in kinds.items()}
 for name, x in made.items():
     nearest = torch.cdist(x, images).amin(1).square().mean()
-    print(f"codes {name:15}  squared distance to the nearest training image {nearest:6.2f}")
+    print(f"codes {name:15}  squared distance to the nearest training image {nearest:4.2g}")
 figure, panel = viz.axes(size=(8, 2.2))
 viz.image_grid(panel, torch.cat([x[:12] for x in made.values()]), raw.shape, columns=12)
 alt = "Twelve images each: codes of test images give digits; those of a fitted and of a "

@@ -35,7 +35,7 @@ _ = torch.manual_seed(6)
 # </details>
 
 # %%
-torch.set_num_threads(1)  # all of this is small, and gives the same digits on every machine
+torch.set_num_threads(1)  # all of this is small, and the same however many cores
 digits = data.load().to_unit()
 x = digits.train[:2000].double()  # (n, pixels)
 pixels = x.shape[1]

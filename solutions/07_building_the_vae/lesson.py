@@ -18,7 +18,7 @@ from vae_edu import check, data, exercise, viz
 from vae_edu.exercises.kl_divergence import gaussian_kl
 from vae_edu.exercises.likelihoods import bernoulli_log_likelihood, binarize
 from vae_edu.exercises.reparameterization import reparameterize
-_ = torch.set_num_threads(1), torch.manual_seed(7)  # the same digits on every machine
+_ = torch.set_num_threads(1), torch.manual_seed(7)  # the same, however many cores
 
 # %%
 from functools import cache
@@ -482,7 +482,7 @@ x, z = binarize(test[:10], torch.rand(10, pixels)), torch.randn(20, 10)
 reconstructed = torch.sigmoid(model(x, torch.randn(10, 10))[0])
 rows = torch.cat([x, reconstructed, start.sample(z[:10]), model.sample(z)])
 terms = negative_elbo(x, *model(x, torch.randn(10, 10))[:3])
-print("these ten test digits: loss {:.1f}, reconstruction {:.1f}, kl {:.1f}".format(*terms))
+print("these ten test digits: loss {:.0f}, reconstruction {:.0f}, kl {:.0f}".format(*terms))
 figure, panel = viz.axes(size=(6.4, 3.4))
 viz.image_grid(panel, rows, digits.shape)
 alt = "Five rows: test digits, their reconstructions, samples of the untrained model (grey), "
@@ -512,7 +512,7 @@ def bound(x, mu, log_var, eps):
 torch.manual_seed(5)
 x, judge = binarize(test[:50], torch.rand(50, pixels)), torch.randn(50, 50, 10)
 encoded = trained()[0](x, judge[0])[1:3]
-print(f"-ELBO with the encoder's own mu and log_var: {bound(x, *encoded, judge).mean():.2f} nats")
+print(f"-ELBO with the encoder's own mu and log_var: {bound(x, *encoded, judge).mean():.1f} nats")
 
 # %%
 @cache
@@ -526,7 +526,7 @@ def gaps():
         optimizer.step()
     return bound(x, *encoded, judge), bound(x, *own, judge).detach()
 before, after = gaps()
-print(f"encoder {before.mean():.2f}, each for itself {after.mean():.2f} nats")
+print(f"encoder {before.mean():.1f}, each for itself {after.mean():.1f} nats")
 
 # %%
 before, after = gaps()
@@ -534,7 +534,7 @@ labels = {"xlabel": "-ELBO with the encoder's q (nats)", "ylabel": "amortisation
 figure, panel = viz.axes(size=(5.0, 3.2), subplot_kw=labels)
 panel.plot(before, before - after, "o", color=viz.BLUE)
 panel.axhline(0, color=viz.BLACK, linestyle="--")
-print(f"a gap of {(before - after).mean():.2f} nats; better for {(after < before).sum()} of 50")
+print(f"a gap of {(before - after).mean():.1f} nats; better for {(after < before).sum()} of 50")
 alt = "For 50 test digits, the nats that an optimised q of its own saves each image, against "
 alt += "minus the ELBO with the encoder's q: nearly all points lie above the dashed line at 0."
 viz.show(figure, alt)

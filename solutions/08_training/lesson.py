@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from vae_edu import check, data, exercise, gallery, viz
 from vae_edu.exercises.building_the_vae import VAE, negative_elbo
-_ = torch.set_num_threads(1), torch.manual_seed(8)  # the same digits on every machine
+_ = torch.set_num_threads(1), torch.manual_seed(8)  # the same, however many cores
 
 # %%
 digits = data.load()
@@ -358,7 +358,7 @@ for seed in range(3):
     terms = "{:11.1f} = {:.1f} + {:.1f}".format(*results[-1])
     print(f"{seed:4d} {last:15.1f} {terms} {again:24.1f}")
 losses = torch.tensor(results)[:, 0]
-print(f"three seeds: {losses.mean():.1f} nats with a spread of {losses.std():.2f}")
+print(f"three seeds: {losses.mean():.1f} nats with a spread of {losses.std():.1f}")
 
 # %% [markdown]
 # Read it from right to left. Another noise for the same model changes the number by 0.1 to 0.3 on MNIST: one $\epsilon$ for each of 2,000 images is enough. (By up to 0.5 on the small digits, where only 239 are held out.) On MNIST another seed (other initial weights, other batches) can change it by two nats, now and then by five: that is **the spread of the whole

@@ -5,7 +5,8 @@ What belongs here: what a notebook does when it runs top to bottom, and the rule
 its cells keep. What does not: how it was built (test_build), what leaks (test_leaks), a
 browser.
 
-nbval compares the outputs of every cell with the committed ones. Tags in lesson.py say
+nbval compares the outputs of every cell with the committed ones, the numbers as
+`printed` says. Tags in lesson.py say
 where that cannot be: `nbval-ignore-output` (random on purpose, or a clock). What
 depends on `data` is compared only where MNIST is: scikit-learn's digits give other
 numbers.
@@ -174,7 +175,10 @@ def test_the_solution_runs_in_time_with_the_committed_outputs(topic, tmp_path):
                 break  # nbval's patience is 5 s, without an option for more
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert f"{len(code_cells(topic))} passed" in done.stdout
-    assert min(wall, cpu) < SECONDS  # the wall clock alone would time neighbours too
+    if (
+        "ATEN_CPU_CAPABILITY" not in os.environ
+    ):  # units turned down: see test_processors
+        assert min(wall, cpu) < SECONDS  # the wall clock alone would time neighbours
 
 
 def cpu_of_children() -> float:
@@ -183,6 +187,7 @@ def cpu_of_children() -> float:
 
 
 QUIETLY = ["-q", "-p", "no:cacheprovider", "-c", os.devnull]
+QUIETLY += ["-p", "tests.course.printed"]
 PYTEST = [sys.executable, "-m", "pytest", *QUIETLY]
 NBVAL = (
     "--nbval",

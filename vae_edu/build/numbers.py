@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Any
 
 from vae_edu.catalogue import exercises_of
 from vae_edu.checks.diagnosis import EXAMINATION, examination_of
 from vae_edu.checks.draw import Draw
-from vae_edu.checks.judging import laws_of, run_law
+from vae_edu.checks.judging import Verdict, laws_of, run_law
 from vae_edu.checks.law import OracleTruth
 from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth, RecordingTruth
 from vae_edu.errors import CourseError
@@ -29,13 +30,16 @@ def oracle_of(topic: str) -> OracleTruth:
 
 def record(topic: str) -> str:
     """The text of `vae_edu/checks/recorded/<topic>.json`."""
-    truth = {e.name: _truths(topic, e.name) for e in exercises_of(topic)}
-    known = {e.name: _mistakes(topic, e.name, truth) for e in exercises_of(topic)}
+    names = [e.name for e in exercises_of(topic)]
+    truth = {name: truths(topic, name) for name in names}
+    known = {name: _mistakes(topic, name) for name in names}
     table = {"truth": truth, "misconceptions": known}
     return json.dumps(table, indent=None, separators=(",", ":")) + "\n"
 
 
-def _truths(topic: str, exercise: str) -> dict[str, Any]:
+@cache
+def truths(topic: str, exercise: str) -> dict[str, Any]:
+    """What the oracles say to each public law of an exercise."""
     reference = local(reference_answers(topic))
     asked: dict[str, Any] = {x.name: x.body for x in laws_of(topic).of(exercise)}
     if examine := examination_of(topic, exercise):
@@ -53,12 +57,28 @@ def _said(
     return recording.said  # a law that is broken here is the author's error
 
 
-def _mistakes(topic: str, exercise: str, truth: dict[str, Any]) -> list[dict[str, Any]]:
-    mutants = import_module("tests.answers").all_mutants(topic, exercise)
-    rows = []
-    for mutant in mutants:
+@cache
+def outcomes(topic: str, exercise: str) -> list[tuple[Any, list[Verdict]]]:
+    """Each known wrong answer, and what the public laws say of it.
+
+    Found once in a process: the build, the drift test and the audit ask for it.
+    """
+    truth = truths(topic, exercise)
+    found = []
+    for mutant in import_module("tests.answers").all_mutants(topic, exercise):
         subject = local({exercise: mutant.answer})
-        laws = _broken(topic, exercise, subject, truth[exercise])
+        verdicts = [
+            run_law(law, subject, RecordedTruth(truth[law.name]), PUBLIC_SEED)
+            for law in laws_of(topic).of(exercise)
+        ]
+        found.append((mutant, verdicts))
+    return found
+
+
+def _mistakes(topic: str, exercise: str) -> list[dict[str, Any]]:
+    rows = []
+    for mutant, verdicts in outcomes(topic, exercise):
+        laws = {v.law.name: v.seen for v in verdicts if not v.holds}
         if not laws:
             raise CourseError(
                 f"no law notices the mutant {mutant.name!r} of {exercise}"
@@ -66,13 +86,3 @@ def _mistakes(topic: str, exercise: str, truth: dict[str, Any]) -> list[dict[str
         kept = ("name", "sentence", "label", "category")
         rows.append({key: getattr(mutant, key) for key in kept} | {"laws": laws})
     return rows
-
-
-def _broken(
-    topic: str, exercise: str, subject: Subject, truth: dict[str, Any]
-) -> dict[str, list[Any]]:
-    verdicts = [
-        run_law(law, subject, RecordedTruth(truth[law.name]), PUBLIC_SEED)
-        for law in laws_of(topic).of(exercise)
-    ]
-    return {v.law.name: v.seen for v in verdicts if not v.holds}

@@ -104,8 +104,8 @@ def _in_the_first_law(
 
 def _telling(seen: Sequence[Any]) -> bool:
     """Whether what was seen is more than shapes, zeros, ones and counts."""
-    numbers = {v for v in seen if isinstance(v, float) and v != round(v)}
-    return bool(numbers)
+    noted = [v for v in seen if isinstance(v, list)]  # numbers, each with its room
+    return any(abs(number - round(number)) > room for number, room in noted)
 
 
 # --- signs ----------------------------------------------------------------------------
