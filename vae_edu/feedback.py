@@ -224,20 +224,14 @@ def judge(answer: Any) -> Feedback:
     if isinstance(answer, str) or _from_work(answer):
         work.refresh(entry.topic)
         answer = getattr(module, name)
+    note = work.note(name, answer)
     with warnings.catch_warnings():  # of a case with one image: its verdict says more
         warnings.filterwarnings("ignore", r"(var|std)\w*\(\): degrees of freedom")
         verdicts = run_public(entry.topic, name, local({name: answer}))
     known = misconception(entry.topic, name, verdicts)
     if known is None and _restless(entry, answer, verdicts):
         known = _RESTLESS
-    note = _REFUSED.format(name) if name in work.refused else ""
     return Feedback(entry, verdicts, known, note)
-
-
-_REFUSED = (
-    "The last cell that defined {} was refused, and says why below it. What is judged "
-    "here is the version before."
-)
 
 
 _RESTLESS = Misconception(
