@@ -6,6 +6,7 @@ the file, and back. What does not: `@exercise`'s own manners (test_work).
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
 import json
@@ -21,7 +22,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vae_edu import work
+from vae_edu.errors import CourseError
 from vae_edu.feedback import judge
+from vae_edu.learner import fill
 from vae_edu.paths import course_root
 
 SETUP = """import math
@@ -47,7 +50,8 @@ UNFILLED = f"{HEAD}    # YOUR CODE HERE\n    raise NotImplementedError('fill in'
 class Notebook:
     """A kernel and its history: cells run as IPython does, a statement at a time."""
 
-    def __init__(self, *cells: str) -> None:
+    def __init__(self, *cells: str, flags: int = 0) -> None:
+        self.flags = flags
         self.history_manager = types.SimpleNamespace(input_hist_parsed=[""])
         self.module = types.ModuleType("__main__")
         self.names = self.module.__dict__
@@ -62,7 +66,9 @@ class Notebook:
         before, sys.modules["__main__"] = sys.modules["__main__"], self.module
         try:
             for node in ast.parse(cell).body:
-                exec(compile(ast.Module([node], []), name, "exec"), self.names)
+                module = ast.Module([node], [])
+                code = compile(module, name, "exec", self.flags, dont_inherit=True)
+                exec(code, self.names)
         finally:
             sys.modules["__main__"] = before
 
@@ -227,9 +233,21 @@ def test_a_cell_below_time_is_read(folder):
     book = Notebook()
     magic = f"get_ipython().run_cell_magic('time', '', {body!r})"
     book.history_manager.input_hist_parsed.append(magic)
-    exec(compile(body, "<timed exec>", "exec"), book.names)
+    exec(compile(body, "<timed exec>", "exec", dont_inherit=True), book.names)
     assert agree(book)
     assert "K = 2.0" in (folder / "kl_divergence.py").read_text()
+
+
+def test_annotations_that_are_not_looked_up_come_along(folder, capsys):
+    future = "from __future__ import annotations"
+    flags = __future__.annotations.compiler_flag
+    cell = f"{HEAD}    def inner(x: Nowhere):\n        return 2 * x\n".replace(
+        "log_var: Tensor", "log_var: Nowhere"
+    )
+    book = Notebook(future, f"{cell}    return inner(mu).sum(-1)\n", flags=flags)
+    assert capsys.readouterr().out == ""
+    assert book.note() == ""
+    assert agree(book)
 
 
 def test_a_script_saves_its_answer(folder, tmp_path):
@@ -607,3 +625,113 @@ def test_whatever_is_edited_the_file_is_what_was_checked(tmp_path_factory, edits
         text = (folder / "kl_divergence.py").read_text()
         assert text.count("# by hand") == sum(e[0] == "by hand" for e in edits)
         forget()
+
+
+# --- back into the notebook -----------------------------------------------------------
+
+
+def edited_by_hand(folder) -> Notebook:
+    """A learner who wrote the answer into the file, and left the cell as it was."""
+    folder.mkdir(exist_ok=True)
+    (folder / "kl_divergence.py").write_text(
+        "import math\nfrom torch import Tensor\nfrom functools import partial\n\n"
+        "HALF = 0.5\n\n# of the formula\nhalved = partial(math.prod, start=HALF)\n\n"
+        "def expected_log_q(log_var):\n    return unrelated()\n\n"
+        "def unrelated():\n    return 1\n\n"
+        "def gaussian_kl(mu: Tensor, log_var: Tensor) -> Tensor:\n"
+        f"    return {RIGHT.replace('0.5', 'halved([])')}\n"
+    )
+    return Notebook(UNFILLED)
+
+
+def test_a_check_below_an_unfilled_cell_says_what_is_handed_in(folder, capsys):
+    book = edited_by_hand(folder)
+    for said in (capsys.readouterr().out, str(judge(book.names["gaussian_kl"]))):
+        assert "What is handed in is the cell, which is still empty" in said
+        assert 'from vae_edu import fill_in; fill_in("gaussian_kl")' in said
+    assert judge(book.names["gaussian_kl"]).passed
+
+
+def test_a_check_below_a_cell_that_the_file_left_behind_says_so(folder):
+    cell = answer("2 * mu.sum(-1)")
+    Notebook(cell)
+    path = folder / "kl_divergence.py"
+    path.write_text(path.read_text().replace("2 * mu.sum(-1)", RIGHT))
+    forget()
+    feedback = judge(Notebook(cell).names["gaussian_kl"])
+    assert feedback.passed
+    assert "What is handed in is the cell, which holds another" in feedback.note
+
+
+def test_a_borrowed_answer_is_not_taken_for_ones_own(folder):
+    work.use_reference("kl_divergence")
+    feedback = judge(Notebook(UNFILLED).names["gaussian_kl"])
+    assert feedback.passed
+    assert "the reference (borrowed)" in feedback.note
+    assert "fill_in" not in feedback.note
+
+
+class FrontEnd:
+    """What IPython offers where JupyterLab shows the notebook."""
+
+    kernel = True
+
+    def __init__(self, book: Notebook) -> None:
+        self.history_manager, self.user_ns = book.history_manager, book.names
+        self.next: list[tuple[str, bool]] = []
+
+    def set_next_input(self, text: str, replace: bool) -> None:
+        self.next.append((text, replace))
+
+
+CALL = 'from vae_edu import fill_in; fill_in("gaussian_kl")'
+
+
+@pytest.mark.parametrize(
+    ("cell", "replaced"),
+    [
+        (CALL, True),
+        (f"{UNFILLED}\n{CALL}", True),
+        (f"x = 3\n{CALL}", False),
+        (f"def gaussian_kl_of_mine():\n    return 1\n{CALL}", False),
+    ],
+)
+def test_the_answer_goes_into_a_cell_that_holds_nothing_else(
+    folder, monkeypatch, capsys, cell, replaced
+):
+    book = edited_by_hand(folder)
+    shell = FrontEnd(book)
+    monkeypatch.setattr(fill, "_shell", lambda: shell)
+    saved = outcome(loaded())
+    before = (folder / "kl_divergence.py").read_text()
+    book.run(cell)
+    [(text, replace)] = shell.next
+    assert replace == replaced
+    assert ("This cell" if replaced else "The next cell") in capsys.readouterr().out
+    book.run(text)
+    assert book.note() == ""
+    assert outcome(book.names["gaussian_kl"]) == saved == TRUE.tolist()
+    assert (folder / "kl_divergence.py").read_text() == before
+    assert "unrelated" not in text
+    assert "import math" not in text  # the notebook has it
+
+
+def test_the_filled_cell_brings_what_a_fresh_notebook_lacks(folder, capsys):
+    edited_by_hand(folder)
+    capsys.readouterr()
+    fill.fill_in("gaussian_kl")  # no front end: it is printed
+    names: dict = {"__name__": "elsewhere"}
+    text = capsys.readouterr().out.replace("@exercise", "")
+    exec(text, names)
+    assert outcome(names["gaussian_kl"]) == TRUE.tolist()
+
+
+def test_what_is_not_saved_cannot_be_filled_in(folder):
+    with pytest.raises(CourseError, match="has no answer to gaussian_kl yet"):
+        fill.fill_in("gaussian_kl")
+    with pytest.raises(CourseError, match="Did you mean 'gaussian_kl'"):
+        fill.fill_in("gausian_kl")
+    folder.mkdir()
+    (folder / "kl_divergence.py").write_text("def half(\n")
+    with pytest.raises(CourseError, match="does not parse"):
+        fill.fill_in("gaussian_kl")

@@ -60,19 +60,15 @@ def cell_for(entry: catalogue.Exercise, scope: Mapping[str, Any]) -> str:
         raise CourseError(f"work/{entry.topic}.py does not parse: {error}") from None
     if own is None or is_unfilled(own.text):
         raise CourseError(f"work/{entry.topic}.py has no answer to {entry.name} yet.")
-    used = reached(entry.name, texts_of(text)) - _other_exercises(entry)
+    texts, others = texts_of(text), _other_exercises(entry)
+    used = reached(entry.name, {n: t for n, t in texts.items() if n not in others})
     parts = [c for c in chunks(text)[0] if c.names & used and entry.name not in c.names]
     lines = [c.body for c in parts if c.is_import and not _known(c, used, scope)]
     if "exercise" not in scope:
         lines.append("from vae_edu import exercise\n")
-    bodies = [
-        c.lead.strip("\n ") + "\n" * bool(c.lead.strip()) + c.body
-        for c in parts
-        if not c.is_import
-    ]
-    return "\n\n".join(
-        [*["".join(lines)] * bool(lines), *bodies, f"@exercise\n{own.text}"]
-    )
+    helpers = [c.text.lstrip("\n") for c in parts if not c.is_import]
+    pieces = ["".join(lines), *helpers, f"@exercise\n{own.text}"]
+    return "\n\n".join(piece for piece in pieces if piece)
 
 
 def _other_exercises(entry: catalogue.Exercise) -> set[str]:
