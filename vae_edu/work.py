@@ -79,7 +79,7 @@ def _keeps() -> bool:
 # --- from a cell to work/ -------------------------------------------------------------
 
 
-cells: dict[str, str] = {}  # exercises whose last cell is not what `check` judges: why
+set_aside: dict[str, str] = {}  # why an exercise's last cell is not what is judged
 
 
 def exercise(obj: T) -> T:
@@ -92,9 +92,9 @@ def exercise(obj: T) -> T:
     if not _saving:
         return obj
     entry = catalogue.find(getattr(obj, "__name__", str(obj)))
-    cells[entry.name] = "refused"
+    set_aside[entry.name] = "refused"
     expect_signature(obj, stub_of(entry), entry.name)
-    del cells[entry.name]
+    del set_aside[entry.name]
     if not _keeps():
         return obj
     bundle = gather(obj, entry.name, entry.topic, sys._getframe(1).f_globals)
@@ -132,7 +132,7 @@ def _saved_or(obj: T, entry: catalogue.Exercise, cell: str) -> T:
     saved = getattr(module, entry.name)
     if saved is module.__stubs__[entry.name]:
         return obj
-    cells[entry.name] = cell
+    set_aside[entry.name] = cell
     _say(_note_of(entry, saved))
     return saved
 
@@ -146,7 +146,7 @@ def note(name: str, answer: Any) -> str:
     entry = catalogue.find(name)
     if getattr(answer, "__module__", "") == "__main__" and _keeps():
         return " ".join(filter(None, [_refused(name), _save_again(answer, entry)]))
-    return _note_of(entry, answer) if entry.name in cells else ""
+    return _note_of(entry, answer) if entry.name in set_aside else ""
 
 
 def _save_again(answer: Any, entry: catalogue.Exercise) -> str:
@@ -188,13 +188,13 @@ def _missing(bundle: Bundle, entry: catalogue.Exercise) -> str:
 def _scope(answer: Any) -> Mapping[str, Any]:
     """The names of the notebook that an answer was defined in."""
     parts = [answer, *vars(answer).values()] if isinstance(answer, type) else [answer]
-    found = (getattr(inspect.unwrap(p), "__globals__", None) for p in parts if p)
-    own = (s for s in found if s and s.get("__name__") == "__main__")
+    found = (getattr(inspect.unwrap(p), "__globals__", {}) for p in parts)
+    own = (names for names in found if names.get("__name__") == "__main__")
     return next(own, vars(sys.modules["__main__"]))
 
 
 def _refused(name: str) -> str:
-    if cells.get(name) != "refused":
+    if set_aside.get(name) != "refused":
         return ""
     return (
         f"The last cell that defined {name} was refused, and says why below it. What "
@@ -204,7 +204,7 @@ def _refused(name: str) -> str:
 
 def _note_of(entry: catalogue.Exercise, answer: Any) -> str:
     """What is handed in, where that is not what is judged."""
-    cell, name, file = cells[entry.name], entry.name, f"work/{entry.topic}.py"
+    cell, name, file = set_aside[entry.name], entry.name, f"work/{entry.topic}.py"
     if cell == "refused":
         return _refused(name)
     if str(getattr(answer, "__module__", "")).startswith("vae_edu_reference."):

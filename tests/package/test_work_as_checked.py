@@ -89,7 +89,7 @@ def folder(tmp_path, monkeypatch):
 
 def forget() -> None:
     """What a kernel restart forgets."""
-    work.cells.clear()
+    work.set_aside.clear()
     for name in [n for n in sys.modules if n.startswith("vae_edu.exercises.")]:
         del sys.modules[name]
 
@@ -154,6 +154,14 @@ KINDS = {
         "        super().__init__()",
         "class Own(Base):\n    def forward(self, x):\n        return self.scale * x",
         "Own()(mu).sum(-1)",
+    ),
+    "a tensor in a class": (
+        "class Own:\n    w = torch.ones(2)",
+        "(Own.w * mu).sum(-1)",
+    ),
+    "a class within a function": (
+        "def helper(x):\n    class Inner:\n        k = 2.0\n    return Inner.k * x",
+        "helper(mu).sum(-1)",
     ),
     "a class attribute set later": (
         "class Own:\n    scale = 2.0",
@@ -461,6 +469,27 @@ def test_a_helper_edited_by_hand_wins_over_an_unchanged_notebook(folder, capsys)
     assert "was edited since" in capsys.readouterr().out
     assert outcome(book.names["gaussian_kl"]) == [9.0]
     assert path.read_text() == edited
+
+
+def test_an_edit_by_hand_that_a_changed_cell_replaces_is_told(folder, capsys):
+    book = Notebook("def excess(x):\n    return x", answer("excess(mu).sum(-1)"))
+    path = folder / "kl_divergence.py"
+    path.write_text(path.read_text().replace("return x", "return 3 * x"))
+    edited = path.read_text()
+    book.run(answer("2 * excess(mu).sum(-1)"))
+    assert "excess had been edited in work/kl_divergence.py" in capsys.readouterr().out
+    assert agree(book)
+    assert edited in [p.read_text() for p in (folder / "backup").iterdir()]
+
+
+def test_a_folder_that_cannot_be_written_is_told(folder, capsys, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    book = Notebook(answer("mu.sum(-1)"))
+    assert "was not saved" in capsys.readouterr().out
+    assert "No space left on device" in book.note()
 
 
 def test_edits_elsewhere_in_the_file_survive(folder):

@@ -36,7 +36,10 @@ def same(one: Any, other: Any) -> bool:
 
     What can be neither compared nor taken apart counts as different.
     """
-    return _Pairs().same(one, other)
+    try:
+        return _Pairs().same(one, other)
+    except Exception:  # an object's own comparison, or one without end
+        return False
 
 
 def same_code(one: types.CodeType, other: types.CodeType) -> bool:
@@ -45,10 +48,16 @@ def same_code(one: types.CodeType, other: types.CodeType) -> bool:
     counts = ("co_name", "co_argcount", "co_posonlyargcount", "co_kwonlyargcount")
     alike = all(getattr(one, n) == getattr(other, n) for n in (*names, *counts))
     flags = one.co_flags & KINDS == other.co_flags & KINDS
-    pairs = zip(one.co_consts, other.co_consts, strict=False)
-    lengths = len(one.co_consts) == len(other.co_consts)
-    constants = lengths and all(_same_constant(a, b) for a, b in pairs)
+    ones, others = _constants(one), _constants(other)
+    pairs = zip(ones, others, strict=False)
+    constants = len(ones) == len(others) and all(_same_constant(*p) for p in pairs)
     return alike and flags and constants and _steps(one) == _steps(other)
+
+
+def _constants(code: types.CodeType) -> list[Any]:
+    """The constants; from Python 3.13 on a class notes its first line among them."""
+    line = code.co_firstlineno if "__firstlineno__" in code.co_names else None
+    return [None if c is not None and c == line else c for c in code.co_consts]
 
 
 def _steps(code: types.CodeType) -> list[tuple[str, Any]]:
@@ -146,11 +155,7 @@ class _Pairs:
         names = next((p for kind, p in _PARTS.items() if isinstance(one, kind)), ())
         if names:
             return all(self.same(getattr(one, n), getattr(other, n)) for n in names)
-        try:
-            taken = [_taken_apart(x) for x in (one, other)]
-        except Exception:  # what cannot be pickled: a lock, a file, a running generator
-            return False
-        return self.same(*taken)
+        return self.same(_taken_apart(one), _taken_apart(other))
 
 
 def _slot(value: Any) -> bool:
@@ -167,7 +172,7 @@ def _tensors(one: Tensor, other: Tensor) -> bool:
 
 
 def _taken_apart(value: Any) -> Any:
-    """What an object is made of, as it would be pickled."""
+    """What an object is made of, as it would be pickled; raises where it cannot be."""
     parts = value.__reduce_ex__(2)
     if isinstance(parts, str):  # the name under which its module has it
         return parts

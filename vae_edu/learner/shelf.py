@@ -58,14 +58,23 @@ def put(bundle: Bundle, topic: str, names: Mapping[str, Any]) -> Outcome:
     if bundle.problems:
         return Outcome(words=_not_saved(bundle, topic, " ".join(bundle.problems)))
     try:
-        current = read(work_file(topic))
-        old = texts_of(current)
+        return _put_into(read(work_file(topic)), bundle, topic, names)
     except (SyntaxError, ValueError) as error:
         return Outcome(words=_not_saved(bundle, topic, _unreadable(topic, error)))
-    if _edited(old, bundle, topic):
+    except OSError as error:
+        why = f"It cannot be read or written: {error.strerror}."
+        return Outcome(words=_not_saved(bundle, topic, why))
+
+
+def _put_into(
+    current: str, bundle: Bundle, topic: str, names: Mapping[str, Any]
+) -> Outcome:
+    old, there = texts_of(current), _put(topic)
+    by_hand = _edited(old, bundle, there)
+    if by_hand and bundle.name in old and _as_saved(bundle, topic):
         return Outcome(edited=True)
     start = current or HEADER.format(folder=catalogue.folder_of(topic))
-    text = with_bundle(start, bundle, _put(topic))
+    text = with_bundle(start, bundle, there)
     wrong = prove(text, bundle, topic, names)
     if wrong and not prove(in_order(text), bundle, topic, names):
         text, wrong = in_order(text), ""
@@ -74,7 +83,8 @@ def put(bundle: Bundle, topic: str, names: Mapping[str, Any]) -> Outcome:
     if text != current:
         _replace(work_file(topic), text, bundle, current)
     _remember(topic, bundle, texts_of(text))
-    return Outcome(saved=True, words=_told_of_others(bundle, topic, old, text))
+    said = [_told_of_edits(by_hand, topic), _told_of_others(bundle, topic, old, text)]
+    return Outcome(saved=True, words=" ".join(filter(None, said)))
 
 
 def _not_saved(bundle: Bundle, topic: str, why: str) -> str:
@@ -91,16 +101,32 @@ def _unreadable(topic: str, error: Exception) -> str:
     )
 
 
-def _edited(old: Mapping[str, str], bundle: Bundle, topic: str) -> bool:
-    """Whether the file was edited by hand, and the notebook was not changed since."""
-    put_there, texts = _put(topic), bundle.texts()
-    by_hand = [n for n in texts if n in put_there and old.get(n, "") != put_there[n]]
-    if not by_hand or all(old.get(n) == texts[n] for n in texts):
-        return False
-    before = _load_state().get("uses", {}).get(topic, {}).get(bundle.name, {})
-    before = {**before, bundle.name: _state(topic).get(bundle.name, "")}
-    return bundle.name in old and all(
-        before.get(n) == text for n, text in texts.items() if n in put_there
+def _edited(
+    old: Mapping[str, str], bundle: Bundle, there: Mapping[str, str]
+) -> list[str]:
+    """The names whose text in the file is neither the notebook's nor what was put."""
+    return [
+        name
+        for name, text in bundle.texts().items()
+        if name in old and old[name] not in (text, there.get(name, old[name]))
+    ]
+
+
+def _as_saved(bundle: Bundle, topic: str) -> bool:
+    """Whether the notebook's texts are those that it was saved with last."""
+    before = _load_state().get("uses", {}).get(topic, {}).get(bundle.name)
+    own = _state(topic).get(bundle.name) == bundle.own
+    helpers = bundle.texts().items() - {(bundle.name, bundle.own)}
+    return own and (before is None or helpers <= before.items())
+
+
+def _told_of_edits(names: list[str], topic: str) -> str:
+    """That a changed cell has taken the place of an edit by hand."""
+    if not names:
+        return ""
+    return (
+        f"{', '.join(names)} had been edited in work/{topic}.py: this notebook's "
+        "version has taken its place, and the edited file is in work/backup."
     )
 
 
