@@ -163,6 +163,12 @@ KINDS = {
         "def helper(x):\n    class Inner:\n        k = 2.0\n    return Inner.k * x",
         "helper(mu).sum(-1)",
     ),
+    "a loop too long for a short jump": (
+        "def helper(x):\n    for k in range(3):\n        if k != 1:\n"
+        + "            x = x + torch.relu(torch.sin(x)) * torch.cos(x)\n" * 12
+        + "    return x",
+        "helper(mu).sum(-1)",
+    ),
     "a class attribute set later": (
         "class Own:\n    scale = 2.0",
         "Own.scale = 3.0",

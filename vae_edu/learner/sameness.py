@@ -70,7 +70,7 @@ def _steps(code: types.CodeType) -> list[tuple[str, Any]]:
     kept: list[dis.Instruction] = []
     for step in dis.get_instructions(code):
         number[step.offset] = len(kept)
-        if step.opname != "PUSH_NULL":
+        if step.opname not in ("PUSH_NULL", "EXTENDED_ARG"):  # a long jump has one
             kept.append(step)
     found = []
     for s in kept:
