@@ -12,13 +12,14 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "exercise": "vae_edu.work",
+    "fill_in": "vae_edu.learner.fill",
     "use_reference": "vae_edu.work",
     "use_own": "vae_edu.work",
     "check": "vae_edu.feedback",
     "check_run": "vae_edu.handin",
     "progress": "vae_edu.standing",
 }
-__all__ = ["check", "check_run", "exercise", "progress", "use_own", "use_reference"]
+__all__ = [*_HOMES]
 
 
 def __getattr__(name: str) -> Any:

@@ -239,22 +239,16 @@ def judge(answer: Any) -> Feedback:
     if isinstance(answer, str) or _from_work(answer):
         work.refresh(entry.topic)
         answer = getattr(module, name)
+    note = work.note(name, answer)
     with caught() as aside:  # of a case with one image: its verdict says more
         warnings.filterwarnings("ignore", r"(var|std)\w*\(\): degrees of freedom")
         verdicts = run_public(entry.topic, name, local({name: answer}))
         known = diagnose(entry.topic, name, verdicts, local({name: answer}))
-    notes = [_REFUSED.format(name)] if name in work.refused else []
-    notes += [_ASIDE.format(aside)] if str(aside) else []
-    return Feedback(entry, verdicts, known, "\n".join(notes))
+    said = [note, _ASIDE.format(aside) if str(aside) else ""]
+    return Feedback(entry, verdicts, known, "\n".join(filter(None, said)))
 
 
 _ASIDE = "Said beside the result, which costs nothing: {}"
-
-
-_REFUSED = (
-    "The last cell that defined {} was refused, and says why below it. What is judged "
-    "here is the version before."
-)
 
 
 def _from_work(answer: Any) -> bool:

@@ -241,7 +241,9 @@ print("softmax:       ", [f"{w:.4f}" for w in torch.softmax(a.detach(), 0)])
 # ## 4 · Where your answer went
 #
 # The line `@exercise` above your function compared its name and signature with what later lessons expect, and saved it to
-# the file `work/start_here.py`. From now on every notebook finds *your* function where this cell does.
+# the file `work/start_here.py`, with the helpers, constants and imports of your cells that it uses. `check` saves it
+# again if you have mended one of those since, and says what cannot be saved. From now on every notebook finds *your* function where
+# this cell does.
 
 # %%
 from vae_edu.exercises.start_here import log_mean_exp as saved
@@ -256,8 +258,10 @@ print(f"log of the mean of 1 and 3: {result:.4f}, and log 2 is {math.log(2):.4f}
 #   it now: restart, run the first cell and then the cell above.
 # - **Running an empty exercise cell again does no harm.** An unfilled cell never replaces a saved answer, and what a new
 #   version replaces is kept in `work/backup`.
-# - **You may edit `work/start_here.py`** in any editor. The file is what counts: later lessons use it, and
-#   `check("log_mean_exp")`, with the name in quotes, judges it.
+# - **You may edit `work/start_here.py`** in any editor. Later lessons use the file, and `check("log_mean_exp")`, with the name
+#   in quotes, judges it. What you hand in, if you hand in, is the notebook: replace the text of the exercise's cell by
+#   `from vae_edu import fill_in; fill_in("log_mean_exp")`, run it, and the cell holds the file's answer. Run it once more.
+# - **Helpers belong into cells of the notebook.** A module of your own beside it is neither saved nor handed in.
 # - **If you are stuck**, sleep on it, or borrow: in a cell of your own, `import vae_edu` and then
 #   `vae_edu.use_reference("start_here")` let you go on with the course's own answers wherever you have none. It is remembered
 #   and shown; `vae_edu.use_own("start_here")` gives them back.

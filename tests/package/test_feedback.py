@@ -132,7 +132,7 @@ def test_laws_at_which_the_code_stops_are_not_called_broken():
 
 
 def test_a_check_after_a_refused_cell_says_which_version_it_is_about(monkeypatch):
-    monkeypatch.setattr("vae_edu.work.refused", {"gaussian_kl"})
+    monkeypatch.setattr("vae_edu.work.set_aside", {"gaussian_kl": "refused"})
     assert "here is the version before" in text_for(right)
 
 
