@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from torch import Tensor
 from vae_edu.build import course
 from vae_edu.build.source import stubbed
 from vae_edu.catalogue import exercises_of, folder_of
-from vae_edu.checks.record import SINGLE, alike, decode, largest
+from vae_edu.checks.record import SINGLE, alike, decode, largest, table
 from vae_edu.errors import CourseError
 
 LESSONS = course.authored()
@@ -131,6 +132,22 @@ def noted_alike(name: str, law: str, known: list[Any], seen: list[Any]) -> bool:
     if (name, law) == ("float32 is written into the code", "extremes"):
         known, seen = ([e for e in n if isinstance(e, str)] for n in (known, seen))
     return alike(seen, known)
+
+
+@per_lesson
+def test_no_two_mistakes_of_an_exercise_are_alike(topic):
+    for rows in table(topic)["misconceptions"].values():
+        pairs = combinations(rows, 2)
+        same = [(a["name"], b["name"]) for a, b in pairs if all_alike(a, b)]
+        assert [pair for pair in same if pair[0] != pair[1]] == []
+
+
+def all_alike(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    """Whether the room of one of two mistakes is so wide that the other is in it."""
+    if a["laws"].keys() != b["laws"].keys():
+        return False
+    pairs = [(a["laws"][law], b["laws"][law]) for law in a["laws"]]
+    return all(alike(x, y) for x, y in pairs) or all(alike(y, x) for x, y in pairs)
 
 
 @pytest.fixture
