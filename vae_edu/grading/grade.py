@@ -253,7 +253,7 @@ def _lacking(judged: Judgement) -> str:
     for verdict in judged.public:
         kind, _, said = verdict.message.partition(": ")
         if verdict.kind == "error" and kind in LACKING:
-            return f"{said} ({ALONE})"
+            return f"{said[:200]} ({ALONE})"
     return ""
 
 
