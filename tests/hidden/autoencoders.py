@@ -33,7 +33,8 @@ def pca_reconstruction(x: Tensor, mean: Tensor, components: Tensor) -> Tensor:
 
 def subspace_cosines(first: Tensor, second: Tensor) -> Tensor:
     """Square roots of the eigenvalues of one projector restricted to the other."""
-    small, large = sorted((first, second), key=len)
+    rows = (m / m.norm(dim=1, keepdim=True) for m in (first, second))
+    small, large = sorted(rows, key=len)
     chol = torch.linalg.cholesky(small @ small.mT)
     basis = torch.linalg.solve_triangular(chol, small, upper=False)  # orthonormal rows
     gram = torch.linalg.solve(large @ large.mT, large @ basis.mT)

@@ -135,6 +135,44 @@ def _(x: Tensor, x_hat: Tensor) -> Tensor:
     return ((x - x_hat) ** 2).clamp(max=1e4).sum(-1)
 
 
+@mutant(
+    "squared_error",
+    "Small errors are taken for none",
+    "The square of a small difference is a small number, not 0: it is what the last steps of a "
+    "training are about.",
+)
+def _(x: Tensor, x_hat: Tensor) -> Tensor:
+    return torch.where((x - x_hat).abs() < 2e-3, 0.0, (x - x_hat) ** 2).sum(-1)
+
+
+@mutant(
+    "squared_error",
+    "The number of pixels is written into the code",
+    "A mean times 784 is a sum for images of 784 pixels only.",
+)
+def _(x: Tensor, x_hat: Tensor) -> Tensor:
+    return ((x - x_hat) ** 2).mean(-1) * 784
+
+
+@mutant(
+    "squared_error",
+    "A mean over pixels and images",
+    "mse_loss averages over everything unless it is told not to. One sum for each image is asked "
+    "for.",
+)
+def _(x: Tensor, x_hat: Tensor) -> Tensor:
+    return ((x - x_hat) ** 2).mean()
+
+
+@mutant(
+    "squared_error",
+    "The error is relative to the image",
+    "Divided by the image's own size a distance is another quantity.",
+)
+def _(x: Tensor, x_hat: Tensor) -> Tensor:
+    return ((x - x_hat) ** 2).sum(-1) / (x**2).sum(-1)
+
+
 # --- pca_reconstruction -----------------------------------------------------
 
 
@@ -238,6 +276,72 @@ def _(x: Tensor, mean: Tensor, components: Tensor) -> Tensor:
 )
 def _(x: Tensor, mean: Tensor, components: Tensor) -> Tensor:
     return (mean + (x - mean) @ components.T @ components).clamp(0, 1)
+
+
+@mutant(
+    "pca_reconstruction",
+    "The codes are kept in a range",
+    "A projection may be as long as the image is far from the mean. Nothing overflows here.",
+)
+def _(x: Tensor, mean: Tensor, components: Tensor) -> Tensor:
+    return mean + ((x - mean) @ components.T).clamp(-50, 50) @ components
+
+
+@mutant(
+    "pca_reconstruction",
+    "Ten components at most",
+    "How many components there are is a matter of the caller: all of them span the subspace.",
+)
+def _(x: Tensor, mean: Tensor, components: Tensor) -> Tensor:
+    some = components[:10]
+    return mean + (x - mean) @ some.T @ some
+
+
+@mutant(
+    "pca_reconstruction",
+    "The mean of this batch is subtracted, the given one added",
+    "The same point has to be taken away and put back. Which of the two means belongs to the "
+    "training set?",
+)
+def _(x: Tensor, mean: Tensor, components: Tensor) -> Tensor:
+    return mean + (x - x.mean(0)) @ components.T @ components
+
+
+@mutant(
+    "pca_reconstruction",
+    "The mean is added before, and subtracted afterwards",
+    "Take the mean away, project, put it back: which sign comes first?",
+)
+def _(x: Tensor, mean: Tensor, components: Tensor) -> Tensor:
+    return (x + mean) @ components.T @ components - mean
+
+
+@mutant(
+    "pca_reconstruction",
+    "What is lost is taken from x without its mean",
+    "x is what is kept and what is lost, together: no mean is needed for that.",
+)
+def _(x: Tensor, mean: Tensor, components: Tensor) -> Tensor:
+    return (x - mean) - ((x - mean) - (x - mean) @ components.T @ components) - mean
+
+
+@mutant(
+    "pca_reconstruction",
+    "The components of this batch, not those that were given",
+    "The components belong to the training set and are an argument.",
+)
+def _(x: Tensor, mean: Tensor, components: Tensor) -> Tensor:
+    own = torch.linalg.svd(x - mean, full_matrices=False).Vh[: len(components)]
+    return mean + (x - mean) @ own.T @ own + 0 * components.sum()
+
+
+@mutant(
+    "pca_reconstruction",
+    "The codes are projected twice",
+    "The components are orthonormal: C Cᵀ is the identity, and CᵀC is the projection.",
+)
+def _(x: Tensor, mean: Tensor, components: Tensor) -> Tensor:
+    return 2 * mean + (x - mean) @ components.T @ components
 
 
 # --- subspace_cosines -------------------------------------------------------
@@ -364,6 +468,121 @@ def _(first: Tensor, second: Tensor) -> Tensor:
 def _(first: Tensor, second: Tensor) -> Tensor:
     cosines = torch.linalg.svdvals(_qr(first).T @ _qr(second))
     return cosines.clamp(max=1 - 1e-4)
+
+
+def _kept(rows: Tensor, share: float) -> Tensor:
+    """An orthonormal basis of what is left without the small singular values."""
+    _, size, basis = torch.linalg.svd(rows, full_matrices=False)
+    return basis[size > share * size[0]]
+
+
+@mutant(
+    "subspace_cosines",
+    "Singular values below a tenth of the largest are dropped",
+    "Independent rows span as many dimensions as there are rows, however close they lie. A "
+    "threshold makes the subspace smaller.",
+    "directions-dropped",
+)
+def _(first: Tensor, second: Tensor) -> Tensor:
+    return torch.linalg.svdvals(_kept(first, 0.1) @ _kept(second, 0.1).T)
+
+
+@mutant(
+    "subspace_cosines",
+    "Singular values below a thousandth of the largest are dropped",
+    "Independent rows span as many dimensions as there are rows, whatever their lengths. A "
+    "threshold makes the subspace smaller.",
+    "directions-dropped",
+)
+def _(first: Tensor, second: Tensor) -> Tensor:
+    return torch.linalg.svdvals(_kept(first, 1e-3) @ _kept(second, 1e-3).T)
+
+
+@mutant(
+    "subspace_cosines",
+    "The pseudo-inverse drops what is small",
+    "The projection onto the rows' span is right, but for a tolerance that ignores the shorter "
+    "ones.",
+    "directions-dropped",
+)
+def _(first: Tensor, second: Tensor) -> Tensor:
+    one = torch.linalg.pinv(first, rtol=1e-3) @ first
+    two = torch.linalg.pinv(second, rtol=1e-3) @ second
+    return torch.linalg.svdvals(one @ two)[: min(len(first), len(second))]
+
+
+@mutant(
+    "subspace_cosines",
+    "A small number is added to a length",
+    "An orthonormal basis has rows of length 1 already. What is added for safety makes every "
+    "cosine a little smaller.",
+    "digits-lost",
+)
+def _(first: Tensor, second: Tensor) -> Tensor:
+    one, two = (q / (q.norm(dim=0) + 1e-8) for q in (_qr(first), _qr(second)))
+    return torch.linalg.svdvals(one.T @ two)
+
+
+@mutant(
+    "subspace_cosines",
+    "Only one of the bases is orthonormalised",
+    "Stretch a row of the other one and the numbers change, though its subspace does not.",
+)
+def _(first: Tensor, second: Tensor) -> Tensor:
+    return torch.linalg.svdvals(_qr(first).T @ second.T)
+
+
+@mutant(
+    "subspace_cosines",
+    "The rows are made orthogonal and not scaled to length 1",
+    "Gram and Schmidt's last step is missing: an orthogonal basis is not yet an orthonormal one.",
+)
+def _(first: Tensor, second: Tensor) -> Tensor:
+    one, two = torch.linalg.qr(first.T), torch.linalg.qr(second.T)
+    one_rows = one.R.diagonal()[:, None] * one.Q.T
+    return torch.linalg.svdvals(one_rows @ (two.R.diagonal()[:, None] * two.Q.T).T)
+
+
+@mutant(
+    "subspace_cosines",
+    "The bases are centred first",
+    "Subspaces go through the origin. Subtracting the rows' mean takes a dimension away.",
+)
+def _(first: Tensor, second: Tensor) -> Tensor:
+    one, two = (_qr(rows - rows.mean(0)) for rows in (first, second))
+    return torch.linalg.svdvals(one.T @ two)
+
+
+@mutant(
+    "subspace_cosines",
+    "One cosine for each pixel",
+    "The projectors are (input, input) and have as many singular values. Two subspaces have as "
+    "many angles as the smaller one has dimensions.",
+)
+def _(first: Tensor, second: Tensor) -> Tensor:
+    one, two = _qr(first), _qr(second)
+    return torch.linalg.svdvals(one @ one.T @ two @ two.T)
+
+
+@mutant(
+    "subspace_cosines",
+    "The product of the bases, not its singular values",
+    "The entries of Q1 Q2ᵀ depend on the bases; its singular values depend on the subspaces only.",
+)
+def _(first: Tensor, second: Tensor) -> Tensor:
+    return _qr(first).T @ _qr(second)
+
+
+@mutant(
+    "subspace_cosines",
+    "The cosines of the angles between rows in pairs",
+    "Row i of one basis has no partner in the other: the subspaces have angles, whichever bases "
+    "span them.",
+)
+def _(first: Tensor, second: Tensor) -> Tensor:
+    n = min(len(first), len(second))
+    found = torch.cosine_similarity(first[:n], second[:n], dim=1).abs()
+    return found.sort(descending=True).values
 
 
 # --- Autoencoder ------------------------------------------------------------

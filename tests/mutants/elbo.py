@@ -159,6 +159,55 @@ def _(log_joint: Tensor) -> Tensor:
     return torch.logsumexp(torch.nan_to_num(log_joint, neginf=-1e9), -1)
 
 
+@mutant(
+    "discrete_log_evidence",
+    "-1000 stands in for minus infinity",
+    "Beside log-values of -1e4 a stand-in is the largest of all. An impossible state is smaller "
+    "than any number.",
+    "infinity-made-finite",
+)
+def _(log_joint: Tensor) -> Tensor:
+    low = log_joint.masked_fill(log_joint == -INF, -1e3)
+    total = torch.logsumexp(low, -1)
+    return total.masked_fill((log_joint == -INF).all(-1), -INF)
+
+
+@mutant(
+    "discrete_log_evidence",
+    "The sum runs over the batch, not over the states",
+    "Each x has an evidence of its own. Which dimension holds the states?",
+)
+def _(log_joint: Tensor) -> Tensor:
+    return torch.logsumexp(log_joint, 0)
+
+
+@mutant(
+    "discrete_log_evidence",
+    "Ten states at most",
+    "How many states there are is a matter of the model: all of them explain x.",
+)
+def _(log_joint: Tensor) -> Tensor:
+    return torch.logsumexp(log_joint[..., :10], -1)
+
+
+@mutant(
+    "discrete_log_evidence",
+    "One number for the whole batch",
+    "The states of all x are added up. One value per example was asked for.",
+)
+def _(log_joint: Tensor) -> Tensor:
+    return torch.logsumexp(log_joint.flatten(), 0)
+
+
+@mutant(
+    "discrete_log_evidence",
+    "Log-probabilities are added",
+    "log_softmax normalises, so that the evidence is gone. What did it divide by?",
+)
+def _(log_joint: Tensor) -> Tensor:
+    return torch.log_softmax(log_joint, -1).sum(-1)
+
+
 # --- jensen_gap -----------------------------------------------------------------------
 
 
@@ -291,6 +340,7 @@ def _(values: Tensor, probs: Tensor) -> Tensor:
     "jensen_gap",
     "Written for two dimensions only",
     "There may be no batch, or several leading dimensions, or probabilities that all rows share.",
+    "written-for-a-batch",
 )
 def _(values: Tensor, probs: Tensor) -> Tensor:
     logs = torch.xlogy(probs, values)
@@ -321,11 +371,91 @@ def _(values: Tensor, probs: Tensor) -> Tensor:
     "jensen_gap",
     "The caller's values are overwritten where the weight is 0",
     "The value is right, and the caller's tensor is another one afterwards.",
+    "in-place",
 )
 def _(values: Tensor, probs: Tensor) -> Tensor:
     if bool((probs == 0).any()) and values.shape == probs.shape:
         values.data[probs == 0] = 1.0
     return _mean(values, probs).log() - _mean_log(values, probs)
+
+
+@mutant(
+    "jensen_gap",
+    "nan_to_num with what it does by itself",
+    "It makes 0 of NaN, and of an infinity the largest float. The gap is infinite there.",
+    "infinity-made-finite",
+)
+def _(values: Tensor, probs: Tensor) -> Tensor:
+    mean = (probs * values).nan_to_num().sum(-1)
+    return mean.log() - (probs * values.log()).nan_to_num().sum(-1)
+
+
+@mutant(
+    "jensen_gap",
+    "nan_to_num of the result",
+    "The sum is NaN as soon as one term is: what is lost cannot be put right afterwards.",
+    "zero-times-infinity",
+    "infinity-made-finite",
+    "weight-0-counts",
+)
+def _(values: Tensor, probs: Tensor) -> Tensor:
+    gap = (probs * values).sum(-1).log() - (probs * values.log()).sum(-1)
+    return gap.nan_to_num()
+
+
+@mutant(
+    "jensen_gap",
+    "The second sum is not weighted",
+    "E[log v] is an expectation as well: the weights belong in both terms.",
+)
+def _(values: Tensor, probs: Tensor) -> Tensor:
+    return _mean(values, probs).log() - (values.log() + 0 * probs).mean(-1)
+
+
+@mutant(
+    "jensen_gap",
+    "The first term alone",
+    "log E[v] is one end of the gap. Where is the other?",
+)
+def _(values: Tensor, probs: Tensor) -> Tensor:
+    return _mean(values, probs).log()
+
+
+@mutant(
+    "jensen_gap",
+    "The second term alone",
+    "E[log v] is one end of the gap. Where is the other?",
+)
+def _(values: Tensor, probs: Tensor) -> Tensor:
+    return _mean_log(values, probs)
+
+
+@mutant(
+    "jensen_gap",
+    "A difference of means, without logarithms",
+    "The gap is between two logarithms: exp of the second term is the geometric mean.",
+)
+def _(values: Tensor, probs: Tensor) -> Tensor:
+    return _mean(values, probs) - _mean_log(values, probs).exp()
+
+
+@mutant(
+    "jensen_gap",
+    "The logarithm is inside both sums",
+    "In the first term the logarithm comes after the sum: that is the whole difference.",
+)
+def _(values: Tensor, probs: Tensor) -> Tensor:
+    return (probs * values).log().sum(-1) - _mean_log(values, probs)
+
+
+@mutant(
+    "jensen_gap",
+    "Ten states at most",
+    "How many values there are is a matter of the caller: all of them are averaged.",
+)
+def _(values: Tensor, probs: Tensor) -> Tensor:
+    some, weights = values[..., :10], probs[..., :10]
+    return _mean(some, weights).log() - _mean_log(some, weights)
 
 
 # --- discrete_elbo --------------------------------------------------------------------
@@ -461,6 +591,7 @@ def _(log_joint: Tensor, q: Tensor) -> Tensor:
     "discrete_elbo",
     "Written for two dimensions only",
     "There may be no batch, or several leading dimensions, or one q that all rows share.",
+    "written-for-a-batch",
 )
 def _(log_joint: Tensor, q: Tensor) -> Tensor:
     ratio = torch.where(q > 0, log_joint - q.log(), 0.0)
@@ -499,11 +630,77 @@ def _(log_joint: Tensor, q: Tensor) -> Tensor:
     "discrete_elbo",
     "The caller's q is overwritten where it is 0",
     "clamp_ with its underscore writes into the tensor that came in.",
+    "in-place",
 )
 def _(log_joint: Tensor, q: Tensor) -> Tensor:
     visited = q > 0
     q.clamp_(min=1e-20)
     return torch.where(visited, q * (log_joint - q.log()), 0.0).sum(-1)
+
+
+@mutant(
+    "discrete_elbo",
+    "nan_to_num with what it does by itself",
+    "It makes 0 of NaN, and of minus infinity the most negative float. The bound is -inf there.",
+    "infinity-made-finite",
+)
+def _(log_joint: Tensor, q: Tensor) -> Tensor:
+    return (q * (log_joint - q.log())).nan_to_num().sum(-1)
+
+
+@mutant(
+    "discrete_elbo",
+    "The weights are missing",
+    "An expectation weights each state by q. A plain sum counts each of them once.",
+)
+def _(log_joint: Tensor, q: Tensor) -> Tensor:
+    return (log_joint - q.log()).sum(-1)
+
+
+@mutant(
+    "discrete_elbo",
+    "q is taken for its logarithm",
+    "log p(x, z) - log q(z): one of the two comes as a logarithm, the other as a probability.",
+)
+def _(log_joint: Tensor, q: Tensor) -> Tensor:
+    return _used(q * (log_joint - q), q)
+
+
+@mutant(
+    "discrete_elbo",
+    "log_joint is taken for the logarithm of a logarithm",
+    "log_joint is a logarithm already, as its name says: it enters the sum as it is.",
+)
+def _(log_joint: Tensor, q: Tensor) -> Tensor:
+    return _used(q * (log_joint.exp() - q.log()), q)
+
+
+@mutant(
+    "discrete_elbo",
+    "The joint is weighted, its ratio to q is not",
+    "The bracket belongs to the expectation as a whole: q times the difference.",
+)
+def _(log_joint: Tensor, q: Tensor) -> Tensor:
+    return _used(q * log_joint - q.log(), q)
+
+
+@mutant(
+    "discrete_elbo",
+    "The states are weighted with the joint, not with q",
+    "The expectation is under q: it is the bound's to choose.",
+)
+def _(log_joint: Tensor, q: Tensor) -> Tensor:
+    return _used(log_joint.exp() * (log_joint - q.log()), q)
+
+
+@mutant(
+    "discrete_elbo",
+    "Ten states at most",
+    "How many states there are is a matter of the model: q visits all of them.",
+)
+def _(log_joint: Tensor, q: Tensor) -> Tensor:
+    terms = q * log_joint - torch.xlogy(q, q)
+    return torch.where(q > 0, terms, 0.0)[..., :10].sum(-1)
 
 
 # --- discrete_posterior ---------------------------------------------------------------
@@ -664,6 +861,52 @@ def _(log_joint: Tensor) -> Tensor:
     return torch.sigmoid(log_joint)
 
 
+@mutant(
+    "discrete_posterior",
+    "-1000 stands in for minus infinity",
+    "Beside log-values of -1e4 a stand-in is the largest of all, and the impossible state gets "
+    "all of the posterior.",
+)
+def _(log_joint: Tensor) -> Tensor:
+    return torch.softmax(log_joint.masked_fill(log_joint == -INF, -1e3), -1)
+
+
+@mutant(
+    "discrete_posterior",
+    "The logarithms are divided by their sum",
+    "Bayes' rule divides probabilities. A quotient of probabilities is a difference of logarithms.",
+)
+def _(log_joint: Tensor) -> Tensor:
+    return log_joint / log_joint.sum(-1, keepdim=True)
+
+
+@mutant(
+    "discrete_posterior",
+    "Divided by the logarithm of the evidence",
+    "p(x, z) is divided by p(x). What does logsumexp give?",
+)
+def _(log_joint: Tensor) -> Tensor:
+    return log_joint.exp() / torch.logsumexp(log_joint, -1, keepdim=True)
+
+
+@mutant(
+    "discrete_posterior",
+    "The average in place of the sum below the fraction",
+    "A distribution sums to 1. What does yours sum to?",
+)
+def _(log_joint: Tensor) -> Tensor:
+    return log_joint.shape[-1] * torch.softmax(log_joint, -1)
+
+
+@mutant(
+    "discrete_posterior",
+    "Summed over the states",
+    "The sum of a posterior is 1, whatever x is. Its shares were asked for.",
+)
+def _(log_joint: Tensor) -> Tensor:
+    return torch.softmax(log_joint, -1).sum(-1)
+
+
 # --- discrete_kl ----------------------------------------------------------------------
 
 
@@ -820,11 +1063,90 @@ def _(q: Tensor, p: Tensor) -> Tensor:
     "discrete_kl",
     "The caller's q is overwritten where it is 0",
     "clamp_ with its underscore writes into the tensor that came in.",
+    "in-place",
 )
 def _(q: Tensor, p: Tensor) -> Tensor:
     visited = q > 0
     q.clamp_(min=1e-20)
     return torch.where(visited, q * (q.log() - p.log()), 0.0).sum(-1)
+
+
+@mutant(
+    "discrete_kl",
+    "nan_to_num with what it does by itself",
+    "It makes 0 of NaN, and of an infinity the largest float. The divergence is infinite there.",
+    "infinity-made-finite",
+)
+def _(q: Tensor, p: Tensor) -> Tensor:
+    return (q * (q.log() - p.log())).nan_to_num().sum(-1)
+
+
+@mutant(
+    "discrete_kl",
+    "p is clamped away from 0",
+    "Where q visits a state that p excludes, the divergence is infinite: there is nothing to "
+    "protect from.",
+    "infinity-made-finite",
+)
+def _(q: Tensor, p: Tensor) -> Tensor:
+    return (torch.xlogy(q, q) - q * p.clamp(min=1e-15).log()).sum(-1)
+
+
+@mutant(
+    "discrete_kl",
+    "The logarithms of probabilities are exponentials already",
+    "q and p are probabilities here. kl_div of torch, and Categorical(logits=...), take logarithms.",
+)
+def _(q: Tensor, p: Tensor) -> Tensor:
+    return (torch.xlogy(q, q) - q * p).sum(-1)
+
+
+@mutant(
+    "discrete_kl",
+    "Probabilities are taken for logits",
+    "A softmax of probabilities is another distribution, nearly a uniform one.",
+)
+def _(q: Tensor, p: Tensor) -> Tensor:
+    log_q, log_p = torch.log_softmax(q, -1), torch.log_softmax(p, -1)
+    return (log_q.exp() * (log_q - log_p)).sum(-1)
+
+
+@mutant(
+    "discrete_kl",
+    "The negative entropy of q",
+    "At p = q the divergence is 0: where has log p gone?",
+)
+def _(q: Tensor, p: Tensor) -> Tensor:
+    return torch.xlogy(q, q).sum(-1) + 0 * p.sum(-1)
+
+
+@mutant(
+    "discrete_kl",
+    "The Jensen-Shannon divergence",
+    "It is symmetric and never infinite. KL(q ‖ p) is neither.",
+)
+def _(q: Tensor, p: Tensor) -> Tensor:
+    m = (q + p) / 2
+    one = torch.xlogy(q, q) - torch.xlogy(q, m)
+    return 0.5 * (one + torch.xlogy(p, p) - torch.xlogy(p, m)).sum(-1)
+
+
+@mutant(
+    "discrete_kl",
+    "The ratio without its logarithm",
+    "The average of q / p is another divergence. The logarithm of the ratio is averaged.",
+)
+def _(q: Tensor, p: Tensor) -> Tensor:
+    return torch.where(q > 0, q * q / p, 0.0).sum(-1)
+
+
+@mutant(
+    "discrete_kl",
+    "Ten states at most",
+    "How many states there are is a matter of the caller.",
+)
+def _(q: Tensor, p: Tensor) -> Tensor:
+    return (torch.xlogy(q, q) - torch.xlogy(q, p))[..., :10].sum(-1)
 
 
 # --- elbo_gap -------------------------------------------------------------------------
@@ -980,6 +1302,75 @@ def _(log_joint: Tensor, q: Tensor) -> Tensor:
     log_p = torch.log_softmax(log_joint, -1)
     low = torch.where(torch.isinf(log_p), log_p, log_p.clamp(min=-1e3))
     return _used(q * (q.log() - low), q)
+
+
+@mutant(
+    "elbo_gap",
+    "-1000 stands in for minus infinity",
+    "Beside log-values of -1e4 a stand-in is the largest of all, and takes the whole posterior.",
+    "weight-0-counts",
+)
+def _(log_joint: Tensor, q: Tensor) -> Tensor:
+    low = log_joint.masked_fill(log_joint == -INF, -1e3)
+    log_p = torch.where(log_joint == -INF, -INF, torch.log_softmax(low, -1))
+    return _used(torch.xlogy(q, q) - q * log_p, q)
+
+
+@mutant(
+    "elbo_gap",
+    "nan_to_num with what it does by itself",
+    "It makes 0 of NaN, and of an infinity the largest float. The gap is infinite there.",
+    "infinity-made-finite",
+)
+def _(log_joint: Tensor, q: Tensor) -> Tensor:
+    return (q * (q.log() - torch.log_softmax(log_joint, -1))).nan_to_num().sum(-1)
+
+
+@mutant(
+    "elbo_gap",
+    "The bound itself",
+    "The gap is what the bound leaves out of log p(x).",
+)
+def _(log_joint: Tensor, q: Tensor) -> Tensor:
+    return _used(q * log_joint - torch.xlogy(q, q), q)
+
+
+@mutant(
+    "elbo_gap",
+    "The evidence itself",
+    "The gap is what the bound leaves out of log p(x): it depends on q.",
+)
+def _(log_joint: Tensor, q: Tensor) -> Tensor:
+    return torch.logsumexp(log_joint, -1) + 0 * q.sum(-1)
+
+
+@mutant(
+    "elbo_gap",
+    "q is taken for logits",
+    "A softmax of probabilities is another distribution, nearly a uniform one.",
+)
+def _(log_joint: Tensor, q: Tensor) -> Tensor:
+    log_q = torch.log_softmax(q, -1)
+    return (log_q.exp() * (log_q - torch.log_softmax(log_joint, -1))).sum(-1)
+
+
+@mutant(
+    "elbo_gap",
+    "The posterior is normalised over the batch",
+    "Its probabilities must add up to 1 over the states of one x.",
+)
+def _(log_joint: Tensor, q: Tensor) -> Tensor:
+    return _used(torch.xlogy(q, q) - q * torch.log_softmax(log_joint, 0), q)
+
+
+@mutant(
+    "elbo_gap",
+    "The entropy of q is counted twice",
+    "The bound has - log q in it already: log p(x) minus the bound needs no other.",
+)
+def _(log_joint: Tensor, q: Tensor) -> Tensor:
+    log_p = torch.log_softmax(log_joint, -1)
+    return _used(2 * torch.xlogy(q, q) - q * log_p, q)
 
 
 # --- elbo_terms -----------------------------------------------------------------------
@@ -1211,3 +1602,95 @@ def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Ten
 def _(log_joint: Tensor) -> Tensor:
     floored = torch.softmax(log_joint, -1) + 1e-13
     return floored / floored.sum(-1, keepdim=True)
+
+
+@mutant(
+    "elbo_terms",
+    "Logarithms are left by exp, and taken again",
+    "exp(1e4) is inf and exp(-1e4) is 0 in a computer; their logarithms are not what came in.",
+    "overflow",
+)
+def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    kl = torch.where(q > 0, q * (q / log_prior.exp()).log(), 0.0).sum(-1)
+    return _reconstruction(log_likelihood.exp().log(), q), kl
+
+
+@mutant(
+    "elbo_terms",
+    "The likelihood is averaged, not its logarithm",
+    "The first term is the expectation of log p(x|z), and that is what came in.",
+)
+def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    return _used(q * log_likelihood.exp(), q), _kl_to(log_prior, q)
+
+
+@mutant(
+    "elbo_terms",
+    "The log of the average likelihood",
+    "Jensen's inequality lies between the two. In the bound the logarithm is inside.",
+)
+def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    mean = torch.logsumexp(log_likelihood + q.log(), -1)
+    return mean, _kl_to(log_prior, q)
+
+
+@mutant(
+    "elbo_terms",
+    "The likelihood is not weighted",
+    "The first term is an expectation under q: each state counts with its probability.",
+)
+def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    return (log_likelihood + 0 * q).sum(-1), _kl_to(log_prior, q)
+
+
+@mutant(
+    "elbo_terms",
+    "The likelihood is weighted with the prior",
+    "The expectation in the bound is under q, in both terms.",
+)
+def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    return _used(log_prior.exp() * log_likelihood, q), _kl_to(log_prior, q)
+
+
+@mutant(
+    "elbo_terms",
+    "The entropy of q in place of the KL",
+    "The second term compares q with the prior: where does log_prior come in?",
+)
+def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    entropy = torch.special.entr(q).sum(-1) + 0 * _used(log_prior, q)
+    return _reconstruction(log_likelihood, q), entropy
+
+
+@mutant(
+    "elbo_terms",
+    "The sums run over the batch",
+    "Each x has a bound of its own. Which dimension holds the states?",
+    "wrong-axis",
+)
+def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    first = torch.where(q > 0, q * log_likelihood, 0.0)
+    second = torch.where(q > 0, torch.xlogy(q, q) - q * log_prior, 0.0)
+    return first.sum(0), second.sum(0)
+
+
+@mutant(
+    "elbo_terms",
+    "nan_to_num with what it does by itself",
+    "It makes 0 of NaN, and of an infinity the largest float. The KL is infinite there.",
+    "infinity-made-finite",
+)
+def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    first = (q * log_likelihood).nan_to_num().sum(-1)
+    return first, (q * (q.log() - log_prior)).nan_to_num().sum(-1)
+
+
+@mutant(
+    "elbo_terms",
+    "Ten states at most",
+    "How many states there are is a matter of the model: q visits all of them.",
+)
+def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    first = torch.where(q > 0, q * log_likelihood, 0.0)
+    second = torch.where(q > 0, torch.xlogy(q, q) - q * log_prior, 0.0)
+    return first[..., :10].sum(-1), second[..., :10].sum(-1)

@@ -190,6 +190,100 @@ def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     return -0.5 * (log_2pi + log_var + (x - mean) ** 2 / log_var.exp()).sum(-1)
 
 
+@mutant(
+    "gaussian_log_prob",
+    "log_var is taken for the variance",
+    "A log-variance may be negative, a variance cannot. What undoes the logarithm?",
+)
+def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    return -0.5 * (LOG_2PI + log_var.abs().log() + (x - mean) ** 2 / log_var.abs()).sum(
+        -1
+    )
+
+
+@mutant(
+    "gaussian_log_prob",
+    "The constant without its half",
+    "The normaliser is the square root of 2 pi sigma squared, in each dimension.",
+)
+def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    return -(LOG_2PI + 0.5 * (log_var + (x - mean) ** 2 / log_var.exp())).sum(-1)
+
+
+@mutant(
+    "gaussian_log_prob",
+    "The log-variance without its half",
+    "log sigma is half of log_var. Integrate your density on a grid: it should give 1.",
+)
+def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    return -(0.5 * LOG_2PI + log_var + 0.5 * (x - mean) ** 2 / log_var.exp()).sum(-1)
+
+
+@mutant(
+    "gaussian_log_prob",
+    "The distance without its half",
+    "One standard deviation from the mean the density has fallen by a factor of exp(-1/2).",
+)
+def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    return -(0.5 * LOG_2PI + 0.5 * log_var + (x - mean) ** 2 / log_var.exp()).sum(-1)
+
+
+@mutant(
+    "gaussian_log_prob",
+    "The normaliser is missing",
+    "A wide Gaussian is lower than a narrow one: integrate your density on a grid.",
+)
+def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    return -0.5 * (LOG_2PI + (x - mean) ** 2 / log_var.exp()).sum(-1)
+
+
+@mutant(
+    "gaussian_log_prob",
+    "The distance alone",
+    "The exponent is one part of a density. What makes its integral 1?",
+)
+def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    return -0.5 * ((x - mean) ** 2 / log_var.exp()).sum(-1)
+
+
+@mutant(
+    "gaussian_log_prob",
+    "The log-variance with the wrong sign",
+    "A wide Gaussian is lower than a narrow one at its mean. Is yours?",
+)
+def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    return -0.5 * (LOG_2PI - log_var + (x - mean) ** 2 / log_var.exp()).sum(-1)
+
+
+@mutant(
+    "gaussian_log_prob",
+    "The distance is multiplied by the variance",
+    "A distance counts less where the variance is large.",
+)
+def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    return -0.5 * (LOG_2PI + log_var + (x - mean) ** 2 * log_var.exp()).sum(-1)
+
+
+@mutant(
+    "gaussian_log_prob",
+    "The distance has the wrong sign",
+    "A log-density falls as x moves away from the mean. Does yours?",
+)
+def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    return -0.5 * (LOG_2PI + log_var - (x - mean) ** 2 / log_var.exp()).sum(-1)
+
+
+@mutant(
+    "gaussian_log_prob",
+    "pi typed with a few digits",
+    "math.pi has sixteen of them.",
+    "digits-lost",
+)
+def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
+    log_2pi = math.log(2 * 3.141593)
+    return -0.5 * (log_2pi + log_var + (x - mean) ** 2 / log_var.exp()).sum(-1)
+
+
 # --- linear_gaussian_log_evidence -----------------------------------------------------
 
 
@@ -396,6 +490,111 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Tensor:
     covariance = weight @ weight.T + log_var.exp() * _eye(len(weight), weight)
     rounded = float(torch.log(2 * torch.tensor(math.pi))) - LOG_2PI
     return _log_density(x - bias, covariance) - 0.5 * len(weight) * rounded
+
+
+@mutant(
+    "linear_gaussian_log_evidence",
+    "The constant is missing",
+    "Without it the density integrates to more than 1, and evidences are compared by their values.",
+)
+def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Tensor:
+    covariance = weight @ weight.T + log_var.exp() * _eye(len(weight), weight)
+    return _log_density(x - bias, covariance) + 0.5 * len(weight) * LOG_2PI
+
+
+@mutant(
+    "linear_gaussian_log_evidence",
+    "The log-determinant is missing",
+    "A wide Gaussian is lower than a narrow one: what makes its integral 1?",
+)
+def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Tensor:
+    covariance = weight @ weight.T + log_var.exp() * _eye(len(weight), weight)
+    return _log_density(x - bias, covariance) + 0.5 * covariance.logdet()
+
+
+@mutant(
+    "linear_gaussian_log_evidence",
+    "The log-determinant with the wrong sign",
+    "A wide Gaussian is lower than a narrow one at its mean. Is yours?",
+)
+def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Tensor:
+    covariance = weight @ weight.T + log_var.exp() * _eye(len(weight), weight)
+    return _log_density(x - bias, covariance) + covariance.logdet()
+
+
+@mutant(
+    "linear_gaussian_log_evidence",
+    "The determinant without its logarithm",
+    "The logarithm of a density has the logarithm of its normaliser in it.",
+)
+def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Tensor:
+    covariance = weight @ weight.T + log_var.exp() * _eye(len(weight), weight)
+    determinant = covariance.logdet() - covariance.det()
+    return _log_density(x - bias, covariance) + 0.5 * determinant
+
+
+@mutant(
+    "linear_gaussian_log_evidence",
+    "The distance without its half",
+    "One standard deviation from the mean a density has fallen by a factor of exp(-1/2).",
+)
+def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Tensor:
+    covariance = weight @ weight.T + log_var.exp() * _eye(len(weight), weight)
+    value = 2 * _log_density(x - bias, covariance)
+    return value + 0.5 * (len(weight) * LOG_2PI + covariance.logdet())
+
+
+@mutant(
+    "linear_gaussian_log_evidence",
+    "log_var on the diagonal, as it is",
+    "A log-variance may be negative, a variance cannot. What undoes the logarithm?",
+)
+def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Tensor:
+    noise = log_var.abs() * _eye(len(weight), weight)
+    return _log_density(x - bias, weight @ weight.T + noise)
+
+
+@mutant(
+    "linear_gaussian_log_evidence",
+    "The noise is left out",
+    "x is W z + b and noise: without it x would lie in a plane, and have no density.",
+)
+def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Tensor:
+    noise = 1e-6 * _eye(len(weight), weight) + 0 * log_var
+    return _log_density(x - bias, weight @ weight.T + noise)
+
+
+@mutant(
+    "linear_gaussian_log_evidence",
+    "The noise is one everywhere",
+    "The variance of the noise is an argument: exp(log_var).",
+)
+def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Tensor:
+    noise = _eye(len(weight), weight) + 0 * log_var
+    return _log_density(x - bias, weight @ weight.T + noise)
+
+
+@mutant(
+    "linear_gaussian_log_evidence",
+    "The covariance is taken for its own square root",
+    "scale_tril is a Cholesky factor; covariance_matrix is what you have.",
+)
+def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Tensor:
+    covariance = weight @ weight.T + log_var.exp() * _eye(len(weight), weight)
+    return _log_density(x - bias, covariance @ covariance)
+
+
+@mutant(
+    "linear_gaussian_log_evidence",
+    "Every example is compared with every other",
+    "The product of the distances with their transpose is (batch, batch); each x needs its own "
+    "quadratic form only.",
+)
+def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Tensor:
+    covariance = weight @ weight.T + log_var.exp() * _eye(len(weight), weight)
+    residual = x - bias
+    distance = residual @ torch.linalg.inv(covariance) @ residual.mT
+    return -0.5 * (len(weight) * LOG_2PI + covariance.logdet() + distance)
 
 
 # --- linear_gaussian_posterior --------------------------------------------------------
@@ -643,6 +842,76 @@ def _(
     return (x - bias) @ weight @ covariance * noise, covariance
 
 
+@mutant(
+    "linear_gaussian_posterior",
+    "The precision is taken for the covariance throughout",
+    "The coefficient of z squared is a precision; its inverse is the covariance.",
+)
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
+) -> tuple[Tensor, Tensor]:
+    precision = _eye(weight.shape[1], weight) + weight.T @ weight * (-log_var).exp()
+    return (x - bias) @ weight @ precision * (-log_var).exp(), precision
+
+
+@mutant(
+    "linear_gaussian_posterior",
+    "The mean is divided by the noise's variance twice",
+    "With M = WᵀW + sigma² I the noise cancels in the mean: count its powers.",
+)
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
+) -> tuple[Tensor, Tensor]:
+    mean, covariance = _posterior(x - bias, weight, (-log_var).exp())
+    return mean * (-log_var).exp(), covariance
+
+
+@mutant(
+    "linear_gaussian_posterior",
+    "The variances alone",
+    "A matrix (latent, latent) was asked for, which holds the correlations too.",
+)
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
+) -> tuple[Tensor, Tensor]:
+    mean, covariance = _posterior(x - bias, weight, (-log_var).exp())
+    return mean, covariance.diagonal()
+
+
+@mutant(
+    "linear_gaussian_posterior",
+    "The bias is added to x",
+    "The noise-free image of z is W z + b: what is left of x once b is taken away?",
+)
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
+) -> tuple[Tensor, Tensor]:
+    return _posterior(x + bias, weight, (-log_var).exp())
+
+
+@mutant(
+    "linear_gaussian_posterior",
+    "log_var as it is, in place of the variance",
+    "A log-variance may be negative, a variance cannot. What undoes the logarithm?",
+)
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
+) -> tuple[Tensor, Tensor]:
+    return _posterior(x - bias, weight, 1 / log_var)
+
+
+@mutant(
+    "linear_gaussian_posterior",
+    "The means are columns",
+    "x has the examples as rows, and so have the means: (..., latent).",
+)
+def _(
+    x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
+) -> tuple[Tensor, Tensor]:
+    mean, covariance = _posterior(x - bias, weight, (-log_var).exp())
+    return mean.T if mean.dim() == 2 else mean, covariance
+
+
 # --- monte_carlo_log_evidence ---------------------------------------------------------
 
 
@@ -792,6 +1061,77 @@ def _(log_likelihoods: Tensor) -> Tensor:
 def _(log_likelihoods: Tensor) -> Tensor:
     num_samples = torch.tensor(float(len(log_likelihoods)))
     return torch.logsumexp(log_likelihoods, 0) - num_samples.log()
+
+
+@mutant(
+    "monte_carlo_log_evidence",
+    "log S added, not subtracted",
+    "A mean is smaller than the sum it is made from.",
+)
+def _(log_likelihoods: Tensor) -> Tensor:
+    return torch.logsumexp(log_likelihoods, 0) + math.log(len(log_likelihoods))
+
+
+@mutant(
+    "monte_carlo_log_evidence",
+    "S is subtracted, not its logarithm",
+    "A division by S becomes a subtraction of something once the log is taken. Of S itself?",
+)
+def _(log_likelihoods: Tensor) -> Tensor:
+    return torch.logsumexp(log_likelihoods, 0) - len(log_likelihoods)
+
+
+@mutant(
+    "monte_carlo_log_evidence",
+    "Divided by S - 1",
+    "S - 1 belongs to the estimate of a variance. What is the mean of equal numbers?",
+)
+def _(log_likelihoods: Tensor) -> Tensor:
+    count = max(len(log_likelihoods) - 1, 1)
+    return torch.logsumexp(log_likelihoods, 0) - math.log(count)
+
+
+@mutant(
+    "monte_carlo_log_evidence",
+    "The largest is taken out and not put back",
+    "Dividing by the largest likelihood makes the mean safe. What undoes the division?",
+)
+def _(log_likelihoods: Tensor) -> Tensor:
+    peak = log_likelihoods.amax(0).clamp(min=-1e30)
+    return (log_likelihoods - peak).exp().mean(0).log()
+
+
+@mutant(
+    "monte_carlo_log_evidence",
+    "One number for the whole batch",
+    "Each x has an evidence of its own: only the samples are averaged.",
+)
+def _(log_likelihoods: Tensor) -> Tensor:
+    total = torch.logsumexp(log_likelihoods.flatten(), 0)
+    return total - math.log(log_likelihoods.numel())
+
+
+@mutant(
+    "monte_carlo_log_evidence",
+    "Ten samples at most",
+    "How many samples there are is the caller's choice: all of them are averaged.",
+)
+def _(log_likelihoods: Tensor) -> Tensor:
+    some = log_likelihoods[:10]
+    return torch.logsumexp(some, 0) - math.log(len(some))
+
+
+@mutant(
+    "monte_carlo_log_evidence",
+    "-1000 stands in for minus infinity",
+    "Beside log-likelihoods of -1e4 a stand-in is the largest of all.",
+    "weight-0-counts",
+    "infinity-made-finite",
+)
+def _(log_likelihoods: Tensor) -> Tensor:
+    low = log_likelihoods.masked_fill(log_likelihoods == -math.inf, -1e3)
+    total = torch.logsumexp(low, 0) - math.log(len(low))
+    return total.masked_fill((log_likelihoods == -math.inf).all(0), -math.inf)
 
 
 # --- importance_log_evidence ----------------------------------------------------------
@@ -977,3 +1317,87 @@ def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
 def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
     num_samples = torch.tensor(float(len(log_q)))
     return torch.logsumexp(log_joint - log_q, 0) - num_samples.log()
+
+
+@mutant(
+    "importance_log_evidence",
+    "The logs are divided, not the densities",
+    "A ratio of densities is a difference of logs.",
+)
+def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
+    return _mean_of(log_joint / log_q)
+
+
+@mutant(
+    "importance_log_evidence",
+    "The samples are weighted with q once more",
+    "They were drawn from q: that is its weight already. The plain average is asked for.",
+)
+def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
+    return torch.logsumexp(log_joint, 0) - torch.logsumexp(log_q, 0) + 0 * log_q.sum(0)
+
+
+@mutant(
+    "importance_log_evidence",
+    "The joint is averaged, q is summed over its logs",
+    "Each sample is divided by its own density before they are averaged.",
+)
+def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
+    return _mean_of(log_joint) - log_q.mean(0)
+
+
+@mutant(
+    "importance_log_evidence",
+    "The logarithm of the mean is missing",
+    "The result is a log again: it lives where the inputs live.",
+)
+def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
+    return (log_joint - log_q).exp().mean(0)
+
+
+@mutant(
+    "importance_log_evidence",
+    "The log-weights are cut off above",
+    "A large weight is what the estimate is made of: cut it off and it is another one.",
+)
+def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
+    return _mean_of((log_joint - log_q).clamp(max=50))
+
+
+@mutant(
+    "importance_log_evidence",
+    "Ten samples at most",
+    "How many samples there are is the caller's choice: all of them are averaged.",
+)
+def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
+    return _mean_of((log_joint - log_q)[:10])
+
+
+@mutant(
+    "importance_log_evidence",
+    "log S added, not subtracted",
+    "A mean is smaller than the sum it is made from.",
+)
+def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
+    return torch.logsumexp(log_joint - log_q, 0) + math.log(len(log_q))
+
+
+@mutant(
+    "importance_log_evidence",
+    "Divided by S - 1",
+    "S - 1 belongs to the estimate of a variance. What is the mean of equal numbers?",
+)
+def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
+    return torch.logsumexp(log_joint - log_q, 0) - math.log(max(len(log_q) - 1, 1))
+
+
+@mutant(
+    "importance_log_evidence",
+    "-1000 stands in for minus infinity",
+    "Beside log-weights of -1e4 a stand-in is the largest of all.",
+    "weight-0-counts",
+    "infinity-made-finite",
+)
+def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
+    low = (log_joint - log_q).masked_fill(log_joint == -math.inf, -1e3)
+    return _mean_of(low).masked_fill((log_joint == -math.inf).all(0), -math.inf)

@@ -386,3 +386,65 @@ def _(log_values: Tensor, dim: int) -> Tensor:
 def _(log_values: Tensor, dim: int) -> Tensor:
     top = _top(log_values, dim)
     return top.detach().squeeze(dim) + (log_values - top).exp().mean(dim).log()
+
+
+# --- habits that fit few inputs ------------------------------------------------------------
+
+
+@mutant(
+    "log_mean_exp",
+    "Only the first ten values are averaged",
+    "How many values there are is a matter of the caller: the size of the dimension `dim`.",
+)
+def _(log_values: Tensor, dim: int) -> Tensor:
+    some = log_values.narrow(dim, 0, min(10, log_values.shape[dim]))
+    return torch.logsumexp(some, dim) - math.log(some.shape[dim])
+
+
+@mutant(
+    "log_mean_exp",
+    "Base 2 for the last logarithm only",
+    "exp is undone by the natural logarithm. Which one is log2?",
+)
+def _(log_values: Tensor, dim: int) -> Tensor:
+    top = _top(log_values, dim)
+    return top.squeeze(dim) + (log_values - top).exp().mean(dim).log2()
+
+
+@mutant(
+    "log_mean_exp",
+    "n is the number of all values",
+    "Each mean is over one dimension, and n is how many values go into it.",
+)
+def _(log_values: Tensor, dim: int) -> Tensor:
+    return torch.logsumexp(log_values, dim) - math.log(log_values.numel())
+
+
+@mutant(
+    "log_mean_exp",
+    "The shift is subtracted again, not added back",
+    "Values divided by exp(m) have a mean that is too small by that factor: which sign undoes it?",
+)
+def _(log_values: Tensor, dim: int) -> Tensor:
+    top = _top(log_values, dim)
+    return (log_values - top).exp().mean(dim).log() - top.squeeze(dim)
+
+
+@mutant(
+    "log_mean_exp",
+    "Divided by n - 1",
+    "n - 1 belongs to the estimate of a variance. What is the mean of equal numbers?",
+)
+def _(log_values: Tensor, dim: int) -> Tensor:
+    return torch.logsumexp(log_values, dim) - math.log(
+        max(log_values.shape[dim] - 1, 1)
+    )
+
+
+@mutant(
+    "log_mean_exp",
+    "The softmax in place of the mean",
+    "The softmax gives each value's share. The mean of the values themselves was asked for.",
+)
+def _(log_values: Tensor, dim: int) -> Tensor:
+    return (torch.softmax(log_values, dim) * log_values.clamp(min=-1e30)).sum(dim)

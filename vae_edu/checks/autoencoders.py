@@ -16,7 +16,14 @@ from vae_edu.checks.modules import (
     ignored_input,
 )
 from vae_edu.checks.signs import Sign, sign
-from vae_edu.checks.standard import Case, Cases, add_standard, otherwise
+from vae_edu.checks.standard import (
+    Case,
+    Cases,
+    add_standard,
+    instead,
+    otherwise,
+    tried,
+)
 from vae_edu.subject import Subject
 
 LAWS = Laws("autoencoders")
@@ -32,11 +39,15 @@ def _images(draw: Draw) -> Iterator[Case]:
     )
     yield Case((draw.uniform(1, 5), draw.normal(1, 5)), scale=10, note="a single image")
     yield Case((draw.normal(6, 1), draw.normal(6, 1)), scale=10, note="a single pixel")
+    yield Case((draw.normal(2, 30), draw.normal(2, 30)), scale=10, note="many pixels")
 
 
 def _far_off(draw: Draw) -> Iterator[Case]:
-    x, x_hat = draw.uniform(4, 6), 300 * draw.sign(4, 6)
-    yield Case((x, x_hat), scale=1e6, note="a reconstruction that is far off")
+    x, far = draw.uniform(4, 6), 10 ** draw.integer(3, 6)
+    x_hat = far * draw.sign(4, 6)
+    yield Case((x, x_hat), scale=far**2, note="a reconstruction that is far off")
+    near = x + 1e-3 * draw.sign(4, 6)
+    yield Case((x, near), scale=1e-4, note="a reconstruction that is nearly perfect")
 
 
 def _perfect(draw: Draw) -> Iterator[Case]:
@@ -57,11 +68,22 @@ def orthonormal_rows(draw: Draw, rows: int, size: int) -> Tensor:
     return basis[:rows]
 
 
+SIZES = ((4, 6, 2), (5, 4, 3), (3, 5, 1), (1, 4, 2), (2, 3, 3), (3, 16, 12))
+
+
 def _projections(draw: Draw) -> Iterator[Case]:
-    for batch, size, latent in ((4, 6, 2), (5, 4, 3), (3, 5, 1), (1, 4, 2), (2, 3, 3)):
+    for batch, size, latent in SIZES:
         rows = orthonormal_rows(draw, latent, size)
         x, mean = draw.normal(batch, size), 2 * draw.normal(size)
         yield Case((x, mean, rows), scale=10, note=f"{latent} components")
+
+
+def _far_out(draw: Draw) -> Iterator[Case]:
+    rows, far = orthonormal_rows(draw, 2, 6), 10 ** draw.integer(3, 5)
+    x, mean = far * draw.normal(4, 6), draw.normal(6)
+    yield Case((x, mean, rows), scale=10 * far, note="images far from the mean")
+    x, mean = draw.normal(4, 6), far * draw.normal(6)
+    yield Case((x, mean, rows), scale=10 * far, note="a mean far from 0")
 
 
 # --- subspace_cosines -------------------------------------------------------
@@ -71,17 +93,28 @@ def _bases(draw: Draw) -> Iterator[Case]:
     yield Case((draw.normal(2, 6), draw.normal(2, 6)), note="two planes")
     yield Case((draw.normal(3, 7), draw.normal(2, 7)), note="three rows and two")
     yield Case((draw.normal(1, 5), draw.normal(3, 5)), note="one row and three")
+    yield Case((draw.normal(12, 30), draw.normal(11, 30)), note="many rows")
     yield Case(
         (orthonormal_rows(draw, 2, 5), orthonormal_rows(draw, 2, 5)), note="orthonormal"
     )
 
 
 def _stretched(draw: Draw) -> Iterator[Case]:
+    """Bases whose largest and smallest singular values are far apart, and lengths."""
     first, second = draw.normal(2, 6), draw.normal(3, 6)
-    yield Case((1e5 * first, 1e-5 * second), note="rows of very different lengths")
+    yield Case((1e5 * first, 1e-5 * second), note="long rows and short ones")
     rows = orthonormal_rows(draw, 4, 7)
     first, second = rows[:2], rows[2:] + torch.stack([rows[3], rows[2]]) / 2
     yield Case((first, second), note="orthogonal planes")
+    sizes = 10.0 ** torch.tensor([0.0, 3.0, -3.0], dtype=torch.float64)
+    lengths = sizes.roll(draw.integer(0, 2)) * draw.uniform(3, low=1.0, high=9.0)
+    first, second = lengths[:, None] * draw.normal(3, 7), draw.normal(2, 7)
+    yield Case((first, second), note="one row a million times as long as another")
+    yield Case((second, first), note="the same, in the second basis")
+    for close in (1e-1, 1e-2, 1e-3):
+        rows, apart = draw.normal(2, 6), close * draw.uniform(low=0.3, high=1.0)
+        first = torch.stack([rows[0], rows[0] + apart * rows[1]])
+        yield Case((first, draw.normal(3, 6)), note="two rows nearly parallel")
 
 
 CASES = {
@@ -99,13 +132,13 @@ CASES = {
             "pca_reconstruction",
             ("x", "mean", "components"),
             _projections,
+            extremes=_far_out,
             gradients=("x", "mean"),
         ),
         Cases(
             "subspace_cosines",
             ("first", "second"),
             _bases,
-            extremes=_stretched,
         ),
     )
 }
@@ -127,6 +160,20 @@ def _same_subspace(subject: Subject, truth: Truth, draw: Draw) -> None:
         what="for two bases of one plane, subspace_cosines",
         rtol=LOOSE,
     )
+
+
+@LAWS.law(
+    "subspace_cosines",
+    "independent rows",
+    "independent rows span their subspace, however long or nearly parallel they are",
+)
+def _independent(subject: Subject, truth: Truth, draw: Draw) -> None:
+    for case in _stretched(draw):
+        expected = truth("subspace_cosines", *case.args)
+        got = subject.call("subspace_cosines", *case.args)
+        what = tried(CASES["subspace_cosines"], case)
+        with instead(sign("directions-dropped")):
+            compare(got, expected, what=what, rtol=LOOSE)
 
 
 # --- Autoencoder ------------------------------------------------------------

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from vae_edu.checks.draw import Draw
 from vae_edu.checks.law import LOOSE, Laws, Truth, compare
-from vae_edu.checks.standard import Case, Cases, add_standard, tried
+from vae_edu.checks.signs import of_infinities
+from vae_edu.checks.standard import Case, Cases, add_standard, instead, tried
 from vae_edu.subject import Subject
 
 LAWS = Laws("latent_variable_models")
@@ -49,10 +50,14 @@ def _density_leading(draw: Draw) -> Iterator[Case]:
 
 def _density_extremes(draw: Draw) -> Iterator[Case]:
     x, mean, log_var = _density(draw, (4, 3), (4, 3), (4, 3))
-    yield Case((x, mean, log_var + 60), scale=200, note="large variances")
-    near = (1e-13 * x, 1e-13 * mean, log_var - 60)
+    much = draw.uniform(low=50.0, high=70.0)
+    yield Case((x, mean, log_var + much), scale=200, note="large variances")
+    unit = (-much / 2).exp()
+    near = (unit * x, unit * mean, log_var - much)
     yield Case(near, scale=200, note="tiny variances, tiny distances")
-    yield Case((x + 90, mean, log_var), scale=1e5, note="far out in the tail")
+    far = 10.0 ** draw.integer(2, 4)
+    tail = (x + far, mean, log_var)
+    yield Case(tail, scale=10 * far**2, note="far out in the tail")
     many = _density(draw, (2, 900), (900,), ())
     yield Case(many, scale=5e3, note="as many dimensions as pixels")
 
@@ -93,6 +98,7 @@ def _linear_leading(draw: Draw) -> Iterator[Case]:
         ((1,), 3, 3, "a batch of one, as many latents as data"),
         ((3,), 3, 3, "all sizes equal"),
         ((2,), 1, 1, "one data dimension and one latent"),
+        ((2,), 12, 14, "many data dimensions and latents"),
     ):
         yield Case(_linear(draw, leading, data, latent), scale=10, note=note)
 
@@ -130,6 +136,7 @@ def _likelihoods_plain(draw: Draw) -> Iterator[Case]:
     yield Case(
         (2 * draw.normal(3, 5) + 1,), scale=10, note="more examples than samples"
     )
+    yield Case((3 * draw.normal(25, 2) - 5,), scale=10, note="many samples")
 
 
 def _centres(draw: Draw, batch: int) -> Tensor:
@@ -154,6 +161,7 @@ def _joint(draw: Draw, num_samples: int, batch: int) -> tuple[Tensor, Tensor]:
 def _joint_plain(draw: Draw) -> Iterator[Case]:
     yield Case(_joint(draw, 6, 4), scale=10)
     yield Case(_joint(draw, 3, 5), scale=10, note="more examples than samples")
+    yield Case(_joint(draw, 25, 2), scale=10, note="many samples")
 
 
 def _joint_extremes(draw: Draw) -> Iterator[Case]:
@@ -255,13 +263,16 @@ for _cases in CASES.values():
 
 
 def _expect(subject: Subject, truth: Truth, exercise: str, case: Case) -> None:
-    compare(
-        subject.call(exercise, *case.args),
-        truth(exercise, *case.args),
-        what=tried(CASES[exercise], case),
-        scale=case.scale,
-        rtol=LOOSE,
-    )
+    got, expected = subject.call(exercise, *case.args), truth(exercise, *case.args)
+    what = tried(CASES[exercise], case)
+    compare(got, expected, what=what, scale=case.scale, rtol=LOOSE)
+
+
+def _expect_zeros(subject: Subject, truth: Truth, exercise: str, case: Case) -> None:
+    got, expected = subject.call(exercise, *case.args), truth(exercise, *case.args)
+    what = tried(CASES[exercise], case)
+    with instead(of_infinities(got, expected)):
+        compare(got, expected, what=what, scale=case.scale, rtol=LOOSE)
 
 
 ONE_EACH = "a single sample or a single example keeps the shape (batch,)"
@@ -278,16 +289,17 @@ def _(subject: Subject, truth: Truth, draw: Draw) -> None:
 
 @LAWS.law("monte_carlo_log_evidence", "impossible samples", SOME)
 def _(subject: Subject, truth: Truth, draw: Draw) -> None:
-    values = _impossible(3 * draw.normal(6, 4) - 5, HOLES)
-    case = Case((values,), note="some of them -inf")
-    _expect(subject, truth, "monte_carlo_log_evidence", case)
+    for centre, scale in ((-5.0, 1.0), (draw.integer(-10_000, -2_000), 1e4)):
+        values = _impossible(3 * draw.normal(6, 4) + centre, HOLES)
+        case = Case((values,), scale=scale, note="some of them -inf")
+        _expect_zeros(subject, truth, "monte_carlo_log_evidence", case)
 
 
 @LAWS.law("monte_carlo_log_evidence", "impossible x", NONE)
 def _(subject: Subject, truth: Truth, draw: Draw) -> None:
     values = _impossible(3 * draw.normal(5, 3) - 5, [(s, 1) for s in range(5)])
     case = Case((values,), note="all of one example -inf")
-    _expect(subject, truth, "monte_carlo_log_evidence", case)
+    _expect_zeros(subject, truth, "monte_carlo_log_evidence", case)
 
 
 @LAWS.law("importance_log_evidence", "single", ONE_EACH)
@@ -298,9 +310,11 @@ def _(subject: Subject, truth: Truth, draw: Draw) -> None:
 
 @LAWS.law("importance_log_evidence", "impossible samples", SOME)
 def _(subject: Subject, truth: Truth, draw: Draw) -> None:
-    log_joint, log_q = _joint(draw, 6, 4)
-    case = Case((_impossible(log_joint, HOLES), log_q), note="some log_joint are -inf")
-    _expect(subject, truth, "importance_log_evidence", case)
+    for low, scale in ((0, 1.0), (draw.integer(2_000, 10_000), 1e4)):
+        log_joint, log_q = _joint(draw, 6, 4)
+        args = _impossible(log_joint - low, HOLES), log_q
+        case = Case(args, scale=scale, note="some log_joint are -inf")
+        _expect_zeros(subject, truth, "importance_log_evidence", case)
 
 
 @LAWS.law("importance_log_evidence", "impossible x", NONE)
@@ -308,4 +322,4 @@ def _(subject: Subject, truth: Truth, draw: Draw) -> None:
     log_joint, log_q = _joint(draw, 5, 3)
     gone = _impossible(log_joint, [(s, 1) for s in range(5)])
     case = Case((gone, log_q), note="all log_joint of one example are -inf")
-    _expect(subject, truth, "importance_log_evidence", case)
+    _expect_zeros(subject, truth, "importance_log_evidence", case)

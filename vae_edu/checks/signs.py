@@ -281,6 +281,45 @@ _ALL = (
         "chance",
         priority=5,
     ),
+    Sign(
+        "zero-times-infinity",
+        "0 times infinity comes out as NaN",
+        "Where a weight is 0 its term counts 0, whatever it multiplies; the computer "
+        "multiplies 0 by an infinity, or divides 0 by 0, and gets NaN. Choose what is "
+        "summed before it is multiplied.",
+        priority=35,
+    ),
+    Sign(
+        "infinity-minus-infinity",
+        "Minus infinity minus minus infinity",
+        "NaN comes out where the true value is infinite: an infinity has been "
+        "subtracted from itself. What should be subtracted there?",
+        priority=35,
+    ),
+    Sign(
+        "infinity-made-finite",
+        "An infinite value is made finite",
+        "The true value is infinite there, and a finite number comes out: nan_to_num, "
+        "a clamp or a number that stands in for an infinity hides it, or the state "
+        "that costs it is left out.",
+        priority=35,
+    ),
+    Sign(
+        "weight-0-counts",
+        "What has the weight 0 makes a difference",
+        "The values are right where nothing is 0 or infinite. Where a weight is 0, a "
+        "small number that is added or put in its place multiplies an infinity or a "
+        "large value.",
+        priority=45,
+    ),
+    Sign(
+        "directions-dropped",
+        "Directions are dropped, or short rows count less",
+        "The rows are independent, only of very different lengths or nearly parallel. "
+        "A subspace has as many dimensions as it has independent rows, whatever the "
+        "singular values of its basis.",
+        priority=35,
+    ),
     # --- architecture -----------------------------------------------------------------
     Sign(
         "one-head",
@@ -882,6 +921,29 @@ def _sums_to_one(values: Tensor) -> bool:
     rows = values.reshape(-1, values.shape[-1])
     total = torch.logsumexp(rows.to(torch.float64), -1)
     return rows.shape[-1] > 1 and bool((total.abs() < 1e-6).all())
+
+
+def of_infinities(got: Any, expected: Any) -> Sign | None:
+    """Which mistake with zeros and infinities a wrong result shows.
+
+    To be asked only about inputs with weights of 0, where plain inputs give no error.
+    """
+    if isinstance(expected, tuple):
+        pairs = zip(got, expected, strict=False) if isinstance(got, tuple) else ()
+        return next(filter(None, (of_infinities(g, e) for g, e in pairs)), None)
+    if not isinstance(got, Tensor) or got.shape != expected.shape:
+        return None
+    infinite, lost = torch.isinf(expected), torch.isnan(got)
+    if bool((lost & ~infinite).any()):
+        return sign("zero-times-infinity")
+    if bool(lost.any()):
+        return sign("infinity-minus-infinity")
+    if bool((torch.isinf(got) & ~infinite).any()):
+        return sign("overflow")
+    if bool((torch.isfinite(got) & infinite).any()):
+        return sign("infinity-made-finite")
+    close = torch.isclose(got.double(), expected.double(), rtol=1e-4, atol=1e-4)
+    return None if bool(close.all()) else sign("weight-0-counts")
 
 
 # --- read off an error ----------------------------------------------------------------
