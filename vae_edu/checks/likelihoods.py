@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from vae_edu.checks.draw import Draw
-from vae_edu.checks.law import LOOSE, Laws, Truth, compare
+from vae_edu.checks.formulas import Formula, Named, Term, add_formula
+from vae_edu.checks.law import FORM, LOOSE, Laws, Truth, compare
 from vae_edu.checks.standard import Case, Cases, add_standard, cast, tried
 from vae_edu.subject import Subject
 
@@ -31,6 +34,10 @@ def _bernoulli_plain(draw: Draw) -> Iterator[Case]:
     yield Case(
         (_grey(draw, 2, 5), draw.normal(2, 5, scale=2.0)), scale=6, note="grey x"
     )
+    pair = (draw.uniform(14, 2), draw.normal(14, 2, scale=4.0))
+    yield Case(pair, scale=10, note="fourteen examples")
+    pair = (draw.bits(1, 13), draw.normal(1, 13, scale=4.0))
+    yield Case(pair, scale=10, note="thirteen pixels")
 
 
 def _bernoulli_leading(draw: Draw) -> Iterator[Case]:
@@ -59,8 +66,8 @@ def _far(draw: Draw) -> tuple[Tensor, Tensor]:
 
 def _bernoulli_extremes(draw: Draw) -> Iterator[Case]:
     x, logits = _far(draw)
-    yield Case((x, logits), scale=1e3, note="logits of ±1000")
-    for size in (30.0, 60.0, 100.0, 800.0):
+    # from near to far, so that what is cut off at 100 breaks at another one
+    for size in (30.0, 60.0, 100.0, 800.0, 1e3):
         case = (x, logits * (size / 1e3))
         yield Case(case, scale=size, note=f"logits of ±{size:g}")
     zeros = torch.zeros(4, 3, dtype=torch.float64)
@@ -127,6 +134,7 @@ def _binarize_close(draw: Draw) -> Iterator[Case]:
 def _entropy_plain(draw: Draw) -> Iterator[Case]:
     yield Case((_grey(draw, 4, 3),))
     yield Case((_grey(draw, 2, 5),))
+    yield Case((_grey(draw, 1, 12),), note="a batch of one, twelve pixels")
 
 
 def _entropy_leading(draw: Draw) -> Iterator[Case]:
@@ -160,6 +168,8 @@ def _shared(draw: Draw, *shape: int) -> tuple[Tensor, ...]:
 def _gaussian_plain(draw: Draw) -> Iterator[Case]:
     yield Case(_triple(draw, 4, 3), scale=20)
     yield Case(_triple(draw, 2, 5), scale=20)
+    yield Case(_triple(draw, 14, 2), scale=20, note="fourteen examples")
+    yield Case(_triple(draw, 1, 13), scale=20, note="thirteen dimensions")
 
 
 def _gaussian_leading(draw: Draw) -> Iterator[Case]:
@@ -192,7 +202,7 @@ def _gaussian_leading(draw: Draw) -> Iterator[Case]:
 
 def _gaussian_extremes(draw: Draw) -> Iterator[Case]:
     # the mean is 0, so that no digit of x - mean is lost, for everyone
-    for shift, words in ((-60, "tiny variances"), (60, "large variances")):
+    for shift, words in ((-80, "tiny variances"), (80, "large variances")):
         log_var = draw.log_var(4, 3) + shift
         x = 3 * draw.sign(4, 3) * (0.5 * log_var).exp()
         yield Case((x, 0 * x, log_var), scale=200, note=words)
@@ -224,6 +234,8 @@ def _optimal_plain(draw: Draw) -> Iterator[Case]:
     yield Case(
         (draw.normal(2, 5) + 3, draw.normal(2, 5)), scale=10, note="x is shifted"
     )
+    pair = (draw.normal(14, 2), 0.9 * draw.normal(14, 2))
+    yield Case(pair, scale=2, note="fourteen examples")
 
 
 def _optimal_leading(draw: Draw) -> Iterator[Case]:
@@ -255,6 +267,7 @@ def _nll(draw: Draw, *shape: int) -> Tensor:
 def _bits_plain(draw: Draw) -> Iterator[Case]:
     yield Case((_nll(draw, 4), draw.integer(20, 90)), scale=10)
     yield Case((_nll(draw, 5), 784))
+    yield Case((_nll(draw, 14), draw.integer(900, 9000)), note="fourteen examples")
     yield Case((draw.normal(3, scale=50.0), 7), scale=20, note="a density may exceed 1")
 
 
@@ -275,6 +288,7 @@ def _bits_extremes(draw: Draw) -> Iterator[Case]:
 
 
 def _beta_plain(draw: Draw) -> Iterator[Case]:
+    yield Case((3072, 7))
     yield Case((784, 200))
     yield Case((64, 2), note="it divides evenly")
     yield Case((64, 64), note="as many latents as pixels")
@@ -334,7 +348,195 @@ for _cases in CASES.values():
     add_standard(LAWS, _cases, skip=_skip)
 
 
+# --- terms that learners write, right and wrong ---------------------------------------
+
+_SIGMA = "log_var is log σ²: which exponential of it is σ², and which is σ?"
+_TWICE = "Which of the functions that are used here take a sigmoid themselves?"
+
+
+def _ones(named: Named) -> Tensor:
+    return torch.ones_like(named["x"])
+
+
+def _share(named: Named) -> Tensor:
+    """What sums to 1 over the last dimension: a constant that is counted once."""
+    return _ones(named) / _ones(named).shape[-1]
+
+
+_CONSTANTS = (
+    Term("a constant", "constant", _ones),
+    Term("a constant counted once, not once for each dimension,", "constant", _share),
+)
+
+
+def _ink() -> tuple[Term, ...]:
+    """Of a pixel's log-probability: with x in front, with 1 - x, and with neither."""
+
+    def x(n: Named) -> Tensor:
+        return n["x"]
+
+    def log_p(n: Named) -> Tensor:
+        return functional.logsigmoid(n["logits"])
+
+    def log_not_p(n: Named) -> Tensor:
+        return functional.logsigmoid(-n["logits"])
+
+    def p(n: Named) -> Tensor:
+        return torch.sigmoid(n["logits"])
+
+    exchanged = "A large logit means that ink is likely. Which pixel is that good for?"
+    return (
+        Term("x log p", "ink", lambda n: x(n) * log_p(n)),
+        Term("(1 - x) log(1 - p)", "paper", lambda n: (1 - x(n)) * log_not_p(n)),
+        Term("(1 - x) log p", "ink", lambda n: (1 - x(n)) * log_p(n), exchanged),
+        Term("x log(1 - p)", "paper", lambda n: x(n) * log_not_p(n), exchanged),
+        Term("x p", "probability", lambda n: x(n) * p(n), "No logarithm is taken."),
+        Term("p", "probability", p, "No logarithm is taken."),
+        Term("p²", "square", lambda n: p(n) ** 2, "A squared error is a Gaussian's."),
+        Term(
+            "log(1 + exp p)",
+            "twice",
+            lambda n: functional.softplus(p(n)),
+            _TWICE,
+        ),
+        Term(
+            "log(1 + exp x)",
+            "swapped",
+            lambda n: functional.softplus(x(n)),
+            "The image is taken for the logits, and the logits for the image. Which of "
+            "the two does a loss function of PyTorch's take first?",
+        ),
+        Term("x²", "square", lambda n: x(n) ** 2, "A squared error is a Gaussian's."),
+        Term("x log x", "entropy", lambda n: torch.special.xlogy(x(n), x(n)), _KL),
+        Term(
+            "(1 - x) log(1 - x)",
+            "entropy",
+            lambda n: torch.special.xlogy(1 - x(n), 1 - x(n)),
+            _KL,
+        ),
+        *_CONSTANTS,
+    )
+
+
+def _logit_terms() -> tuple[Term, ...]:
+    """Of the same log-probability, as it is usually programmed."""
+
+    def log_sum(n: Named) -> Tensor:
+        return functional.softplus(n["logits"])
+
+    return (
+        Term("x times the logit", "ink", lambda n: n["x"] * n["logits"]),
+        Term("the logit", "logit", lambda n: n["logits"]),
+        Term("log(1 + exp(logit))", "normaliser", log_sum),
+        Term(
+            "x log(1 + exp(logit))",
+            "normaliser",
+            lambda n: n["x"] * log_sum(n),
+            "Paper has a probability too: what does the formula say at x = 0?",
+        ),
+        Term(
+            "exp(logit)",
+            "normaliser",
+            lambda n: n["logits"].exp(),
+            "The normaliser is a logarithm.",
+        ),
+        *_CONSTANTS,
+    )
+
+
+_KL = "The entropy of x belongs to a KL divergence, not to a log-likelihood."
+
+
+def _entropy_terms() -> tuple[Term, ...]:
+    def log_x(n: Named) -> Tensor:
+        return n["x"].log()
+
+    def log_rest(n: Named) -> Tensor:
+        return (1 - n["x"]).log()
+
+    return (
+        Term("x log x", "ink", lambda n: n["x"] * log_x(n)),
+        Term("(1 - x) log(1 - x)", "paper", lambda n: (1 - n["x"]) * log_rest(n)),
+        Term("x log(1 - x)", "paper", lambda n: n["x"] * log_rest(n)),
+        Term("(1 - x) log x", "ink", lambda n: (1 - n["x"]) * log_x(n)),
+        Term("x", "square", lambda n: n["x"]),
+        Term("x²", "square", lambda n: n["x"] ** 2, "That is a variance's."),
+        *_CONSTANTS,
+    )
+
+
+def _density_terms() -> tuple[Term, ...]:
+    def error(n: Named) -> Tensor:
+        return n["x"] - n["mean"]
+
+    def over(power: float, shape: Callable[[Tensor], Tensor] = torch.square) -> Any:
+        return lambda n: shape(error(n)) * (-power * n["log_var"]).exp()
+
+    return (
+        Term("log σ²", "log-variance", lambda n: n["log_var"]),
+        Term("σ²", "log-variance", lambda n: n["log_var"].exp(), _IS_LOG),
+        Term("σ", "log-variance", lambda n: (0.5 * n["log_var"]).exp(), _IS_LOG),
+        Term("(x - mean)²/σ²", "error", over(1)),
+        Term("(x - mean)²/σ", "error", over(0.5), _SIGMA),
+        Term("(x - mean)²/σ⁴", "error", over(2), _SIGMA),
+        Term("(x - mean)²", "error", over(0), "Errors count in units of σ."),
+        Term("(x - mean)²·σ²", "error", over(-1), "A wide Gaussian forgives errors."),
+        Term("|x - mean|/σ", "error", over(0.5, torch.abs), _SQUARE),
+        Term("|x - mean|/σ²", "error", over(1, torch.abs), _SQUARE),
+        Term("|x - mean|", "error", over(0, torch.abs), _SQUARE),
+        Term("(x - mean)/σ²", "error", over(1, torch.clone), _SQUARE),
+        Term("(x - mean)/σ", "error", over(0.5, torch.clone), _SQUARE),
+        *_CONSTANTS,
+    )
+
+
+_SQUARE = "The Gaussian's log-density holds the square of the error."
+_IS_LOG = "A log-density holds the logarithm of the variance, and log_var is that."
+
+
+def _pixels(draw: Draw, batch: int, size: int) -> tuple[Tensor, Tensor]:
+    return _grey(draw, batch, size), draw.normal(batch, size, scale=2.0)
+
+
+add_formula(
+    LAWS,
+    CASES["bernoulli_log_likelihood"],
+    Formula(_pixels, _ink()),
+    Formula(_pixels, _logit_terms()),
+)
+add_formula(
+    LAWS,
+    CASES["entropy_floor"],
+    Formula(lambda d, b, n: (_grey(d, b, n),), _entropy_terms()),
+)
+add_formula(
+    LAWS,
+    CASES["gaussian_log_likelihood"],
+    Formula(lambda d, b, n: _triple(d, b, n), _density_terms()),
+)
+
+
 # --- laws of this lesson --------------------------------------------------------------
+
+
+@LAWS.law(
+    "binarize",
+    "dtype of x",
+    "the image keeps its dtype, whatever the noise's",
+    role=FORM,
+)
+def _(subject: Subject, truth: Truth, draw: Draw) -> None:
+    cases = CASES["binarize"]
+    for own, other in (
+        (torch.float64, torch.float32),
+        (torch.float32, torch.float64),
+    ):
+        x, uniform = draw.uniform(4, 5), draw.uniform(3, 4, 5)
+        args = (x.to(own), uniform.to(other))
+        note = f"x is {own}, uniform {other}".replace("torch.", "")
+        what = tried(cases, Case(args, note=note))
+        got, expected = subject.call(cases.exercise, *args), truth("binarize", *args)
+        compare(got, expected, what=what, rtol=LOOSE, dtype=own)
 
 
 @LAWS.law("binarize", "ties", "uniform < x is strict: a tie makes the pixel 0")
