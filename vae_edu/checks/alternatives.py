@@ -361,23 +361,27 @@ def _of_values(
     return _of_constants(got, right)
 
 
+def _of_growth(pairs: Sequence[tuple[Tensor, Tensor]]) -> Sign | None:
+    """Where it is not the values that differ by a constant, but what is inside a log."""
+    grown = torch.cat(
+        [(g.double().exp() - e.double().exp()).flatten() for g, e in pairs]
+    )
+    if not _constant(grown) or abs(float(grown[0])) < 1e-9:
+        return None
+    return Sign(
+        "small-number-in-the-log",
+        "A small number inside the logarithm",
+        f"What the logarithm is taken of is {float(grown[0]):.4g} more than it should "
+        "be, everywhere. A number that is added for safety changes all the values.",
+    )
+
+
 def _of_constants(got: Sequence[Tensor], right: Sequence[Tensor]) -> Sign | None:
     if any(g.shape != e.shape for g, e in zip(got, right, strict=True)):
         return None
     pairs = list(zip(got, right, strict=True))
     difference = torch.cat([(g.double() - e.double()).flatten() for g, e in pairs])
     ratio = torch.cat([(g.double() / e.double()).flatten() for g, e in pairs])
-    grown = torch.cat(
-        [(g.double().exp() - e.double().exp()).flatten() for g, e in pairs]
-    )
-    if _constant(grown) and not _constant(difference) and bool(grown.any()):
-        return Sign(
-            "small-number-in-the-log",
-            "A small number inside the logarithm",
-            f"What the logarithm is taken of is {float(grown[0]):.4g} more than it "
-            "should be, everywhere. A number that is added for safety changes all the "
-            "values.",
-        )
     if _constant(ratio) and abs(float(ratio[0]) - 1) > DIGITS:
         return Sign(
             "constant-factor",
@@ -393,7 +397,7 @@ def _of_constants(got: Sequence[Tensor], right: Sequence[Tensor]) -> Sign | None
             "everywhere.",
             priority=60,
         )
-    return None
+    return _of_growth(pairs)
 
 
 def _constant(values: Tensor) -> bool:

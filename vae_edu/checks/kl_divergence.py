@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -233,160 +233,121 @@ def _share(named: Named) -> Tensor:
     return _ones(named) / _ones(named).shape[-1]
 
 
-def _logs() -> tuple[Term, ...]:
-    return (
-        Term("log σ²", "log-variance", lambda n: n["log_var"]),
-        Term("a constant", "constant", _ones),
-        Term(
-            "a constant counted once, not once for each dimension,", "constant", _share
-        ),
-    )
-
-
-def _spreads() -> tuple[Term, ...]:
-    return (
-        Term("σ²", "variance", lambda n: n["log_var"].exp()),
-        Term("σ", "variance", lambda n: (0.5 * n["log_var"]).exp(), _SIGMA),
-        Term("σ⁴", "variance", lambda n: (2 * n["log_var"]).exp(), _SIGMA),
-        Term("1/σ²", "variance", lambda n: (-n["log_var"]).exp(), _SIGMA),
-    )
-
-
-def _means() -> tuple[Term, ...]:
-    return (
-        Term("mu²", "mean", lambda n: n["mu"] ** 2),
-        Term("mu", "mean", lambda n: n["mu"], "Turn the sign of mu: what changes?"),
-        Term("|mu|", "mean", lambda n: n["mu"].abs(), "A distance, not its square."),
-        Term("mu²/σ²", "mean", lambda n: n["mu"] ** 2 * (-n["log_var"]).exp(), _UNDER),
-        Term("mu²σ²", "mean", lambda n: n["mu"] ** 2 * n["log_var"].exp(), _UNDER),
-    )
-
-
+_LOGS = (
+    Term("log σ²", "log-variance", lambda n: n["log_var"]),
+    Term("a constant", "constant", _ones),
+    Term("a constant counted once, not once for each dimension,", "constant", _share),
+)
+_SPREADS = (
+    Term("σ²", "variance", lambda n: n["log_var"].exp()),
+    Term("σ", "variance", lambda n: (0.5 * n["log_var"]).exp(), _SIGMA),
+    Term("σ⁴", "variance", lambda n: (2 * n["log_var"]).exp(), _SIGMA),
+    Term("1/σ²", "variance", lambda n: (-n["log_var"]).exp(), _SIGMA),
+)
 _UNDER = "Whose variance is it that distances are measured in, q's or p's?"
+_MEANS = (
+    Term("mu²", "mean", lambda n: n["mu"] ** 2),
+    Term("mu", "mean", lambda n: n["mu"], "Turn the sign of mu: what changes?"),
+    Term("|mu|", "mean", lambda n: n["mu"].abs(), "A distance, not its square."),
+    Term("mu²/σ²", "mean", lambda n: n["mu"] ** 2 * (-n["log_var"]).exp(), _UNDER),
+    Term("mu²σ²", "mean", lambda n: n["mu"] ** 2 * n["log_var"].exp(), _UNDER),
+)
 
 
 def _pair_of(draw: Draw, batch: int, latent: int) -> tuple[Tensor, ...]:
     return _pair(draw, batch, latent)
 
 
-def _four_terms() -> tuple[Term, ...]:
-    q, p = (lambda n: n["log_var_q"]), (lambda n: n["log_var_p"])
+def _ratio(power: float) -> Callable[[Named], Tensor]:
+    """A power of the ratio of q's standard deviation to p's."""
+    return lambda n: (0.5 * power * (n["log_var_q"] - n["log_var_p"])).exp()
 
-    def far(n: Named) -> Tensor:
-        return n["mu_q"] - n["mu_p"]
 
-    return (
-        Term("log σ_q²", "log-variance-of-q", q),
-        Term("log σ_p²", "log-variance-of-p", p),
-        Term("a constant", "constant", _ones),
-        Term(
-            "a constant counted once, not once for each dimension,", "constant", _share
-        ),
-        Term("σ_q²/σ_p²", "ratio", lambda n: (q(n) - p(n)).exp()),
-        Term("σ_q/σ_p", "ratio", lambda n: (0.5 * (q(n) - p(n))).exp(), _SIGMA),
-        Term("σ_q⁴/σ_p⁴", "ratio", lambda n: (2 * (q(n) - p(n))).exp(), _SIGMA),
-        Term("σ_p²/σ_q²", "ratio", lambda n: (p(n) - q(n)).exp(), _UPSIDE),
-        Term("σ_q²", "ratio", lambda n: q(n).exp(), _IN_P),
-        Term("σ_q² - σ_p²", "ratio", lambda n: q(n).exp() - p(n).exp(), _IN_P),
-        Term("(mu_q - mu_p)²/σ_p²", "distance", lambda n: far(n) ** 2 * (-p(n)).exp()),
-        Term("(mu_q - mu_p)²", "distance", lambda n: far(n) ** 2, _IN_P),
-        Term(
-            "(mu_q - mu_p)²/σ_p",
-            "distance",
-            lambda n: far(n) ** 2 * (-0.5 * p(n)).exp(),
-            _SIGMA,
-        ),
-        Term(
-            "(mu_q - mu_p)²/σ_p⁴",
-            "distance",
-            lambda n: far(n) ** 2 * (-2 * p(n)).exp(),
-            _SIGMA,
-        ),
-        Term(
-            "(mu_q - mu_p)²/σ_q²",
-            "distance",
-            lambda n: far(n) ** 2 * (-q(n)).exp(),
-            _UNDER,
-        ),
-        Term(
-            "(mu_q - mu_p)²·σ_p²",
-            "distance",
-            lambda n: far(n) ** 2 * p(n).exp(),
-            "A wide p forgives a large distance, a narrow one does not.",
-        ),
-        Term(
-            "(mu_q - mu_p)/σ_p²",
-            "distance",
-            lambda n: far(n) * (-p(n)).exp(),
-            "Exchange the two means: what changes?",
-        ),
-        Term("|mu_q - mu_p|/σ_p²", "distance", lambda n: far(n).abs() * (-p(n)).exp()),
-    )
+def _far(named: Named) -> Tensor:
+    far: Tensor = named["mu_q"] - named["mu_p"]
+    return far
+
+
+def _far_over(power: float, of: str = "log_var_p") -> Callable[[Named], Tensor]:
+    """The squared distance of the means over a power of a standard deviation."""
+    return lambda n: _far(n) ** 2 * (-0.5 * power * n[of]).exp()
 
 
 _UPSIDE = "Does it grow with the variance of q, which draws z, or shrink?"
 _IN_P = "Distances and spreads are measured in what p is wide: its variance divides."
+_FORGIVES = "A wide p forgives a large distance, a narrow one does not."
+_EXCHANGE = "Exchange the two means: what changes?"
+_BETWEEN = (
+    Term("log σ_q²", "log-variance-of-q", lambda n: n["log_var_q"]),
+    Term("log σ_p²", "log-variance-of-p", lambda n: n["log_var_p"]),
+    *_LOGS[1:],
+    Term("σ_q²/σ_p²", "ratio", _ratio(2)),
+    Term("σ_q/σ_p", "ratio", _ratio(1), _SIGMA),
+    Term("σ_q⁴/σ_p⁴", "ratio", _ratio(4), _SIGMA),
+    Term("σ_p²/σ_q²", "ratio", _ratio(-2), _UPSIDE),
+    Term("σ_q²", "ratio", lambda n: n["log_var_q"].exp(), _IN_P),
+    Term("σ_p²", "ratio", lambda n: n["log_var_p"].exp(), _IN_P),
+    Term("(mu_q - mu_p)²/σ_p²", "distance", _far_over(2)),
+    Term("(mu_q - mu_p)²", "distance", _far_over(0), _IN_P),
+    Term("(mu_q - mu_p)²/σ_p", "distance", _far_over(1), _SIGMA),
+    Term("(mu_q - mu_p)²/σ_p⁴", "distance", _far_over(4), _SIGMA),
+    Term("(mu_q - mu_p)²/σ_q²", "distance", _far_over(2, "log_var_q"), _UNDER),
+    Term("(mu_q - mu_p)²·σ_p²", "distance", _far_over(-2), _FORGIVES),
+    Term(
+        "(mu_q - mu_p)/σ_p²",
+        "distance",
+        lambda n: _far(n) * (-n["log_var_p"]).exp(),
+        _EXCHANGE,
+    ),
+)
 
 
-def _sampled_terms() -> tuple[Term, ...]:
-    def z(n: Named) -> Tensor:
-        return n["mu"] + (0.5 * n["log_var"]).exp() * n["eps"]
-
-    def wide(n: Named) -> Tensor:
-        return n["mu"] + n["log_var"].exp() * n["eps"]
-
-    return (
-        *_logs(),
-        Term("eps²", "density-of-q", lambda n: n["eps"] ** 2),
-        Term(
-            "(z - mu)²/σ",
-            "density-of-q",
-            lambda n: n["eps"] ** 2 * (0.5 * n["log_var"]).exp(),
-            _SIGMA,
-        ),
-        Term(
-            "(z - mu)²/σ⁴",
-            "density-of-q",
-            lambda n: n["eps"] ** 2 * (-n["log_var"]).exp(),
-            _SIGMA,
-        ),
-        Term(
-            "eps²σ² (a z that is scaled by the variance, or a distance that is not "
-            "divided)",
-            "density-of-q",
-            lambda n: n["eps"] ** 2 * n["log_var"].exp(),
-            _SIGMA,
-        ),
-        Term("z²", "density-of-p", lambda n: z(n) ** 2),
-        Term("(mu + σ² eps)²", "density-of-p", lambda n: wide(n) ** 2, _SIGMA),
-        Term(
-            "(mu + log σ² eps)²",
-            "density-of-p",
-            lambda n: (n["mu"] + n["log_var"] * n["eps"]) ** 2,
-            _LOG,
-        ),
-        Term("(mu + eps)²", "density-of-p", lambda n: (n["mu"] + n["eps"]) ** 2),
-        Term("mu²", "density-of-p", lambda n: n["mu"] ** 2, "p is asked about z."),
-        Term("z", "density-of-p", z, "A log-density of a Gaussian holds a square."),
-    )
+def _drawn(power: float) -> Callable[[Named], Tensor]:
+    """The square of z, its noise scaled by a power of σ."""
+    return lambda n: (n["mu"] + (0.5 * power * n["log_var"]).exp() * n["eps"]) ** 2
 
 
-def _gradient_terms() -> tuple[Term, ...]:
-    return (
-        Term("mu", "slope", lambda n: n["mu"]),
-        Term("mu²", "slope", lambda n: n["mu"] ** 2, _NOT_YET),
-        Term("log σ²", "slope", lambda n: n["log_var"], _LOG),
-        Term("a constant", "constant", _ones),
-        *_spreads(),
-    )
+def _noise_times(power: float) -> Callable[[Named], Tensor]:
+    return lambda n: n["eps"] ** 2 * (0.5 * power * n["log_var"]).exp()
 
 
+_AT_Z = "p is asked about z, and a log-density of a Gaussian holds a square."
+_SAMPLED = (
+    *_LOGS,
+    Term("eps²", "density-of-q", _noise_times(0)),
+    Term("eps²·σ", "density-of-q", _noise_times(1), _SIGMA),
+    Term("eps²/σ²", "density-of-q", _noise_times(-2), _SIGMA),
+    Term("eps²·σ²", "density-of-q", _noise_times(2), _SIGMA),
+    Term("z²", "density-of-p", _drawn(1)),
+    Term("(mu + σ² eps)²", "density-of-p", _drawn(2), _SIGMA),
+    Term("(mu + eps)²", "density-of-p", _drawn(0), "How wide is q?"),
+    Term(
+        "(mu + log σ² eps)²",
+        "density-of-p",
+        lambda n: (n["mu"] + n["log_var"] * n["eps"]) ** 2,
+        _LOG,
+    ),
+    Term("mu²", "density-of-p", lambda n: n["mu"] ** 2, _AT_Z),
+    Term(
+        "z",
+        "density-of-p",
+        lambda n: n["mu"] + (0.5 * n["log_var"]).exp() * n["eps"],
+        _AT_Z,
+    ),
+)
 _NOT_YET = "That is the term itself, before it is differentiated."
+_SLOPES = (
+    Term("mu", "slope", lambda n: n["mu"]),
+    Term("mu²", "slope", lambda n: n["mu"] ** 2, _NOT_YET),
+    Term("log σ²", "slope", lambda n: n["log_var"], _LOG),
+    Term("a constant", "constant", _ones),
+    *_SPREADS,
+)
 
 for _name, _terms in (
-    ("expected_log_q", (*_logs(), *_spreads())),
-    ("expected_log_prior", (*_logs(), *_spreads(), *_means())),
-    ("gaussian_kl", (*_logs(), *_spreads(), *_means())),
+    ("expected_log_q", (*_LOGS, *_SPREADS)),
+    ("expected_log_prior", (*_LOGS, *_SPREADS, *_MEANS)),
+    ("gaussian_kl", (*_LOGS, *_SPREADS, *_MEANS)),
 ):
     _make = (
         _pair_of if "mu" in CASES[_name].params else lambda d, b, n: (d.log_var(b, n),)
@@ -395,21 +356,21 @@ for _name, _terms in (
 add_formula(
     LAWS,
     CASES["gaussian_kl_between"],
-    Formula(lambda d, b, n: _four(d, b, n), _four_terms()),
+    Formula(lambda d, b, n: _four(d, b, n), _BETWEEN),
 )
 add_formula(
     LAWS,
     CASES["monte_carlo_kl"],
     Formula(
         lambda d, b, n: _samples(d, 4, b, n),
-        _sampled_terms(),
+        _SAMPLED,
         lambda t: t.sum(-1).mean(0),
     ),
 )
 add_formula(
     LAWS,
     CASES["gaussian_kl_gradients"],
-    *(Formula(_pair_of, _gradient_terms(), lambda t: t, place) for place in (0, 1)),
+    *(Formula(_pair_of, _SLOPES, lambda t: t, place) for place in (0, 1)),
 )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -351,7 +350,6 @@ for _cases in CASES.values():
 # --- terms that learners write, right and wrong ---------------------------------------
 
 _SIGMA = "log_var is log σ²: which exponential of it is σ², and which is σ?"
-_TWICE = "Which of the functions that are used here take a sigmoid themselves?"
 
 
 def _ones(named: Named) -> Tensor:
@@ -369,129 +367,114 @@ _CONSTANTS = (
 )
 
 
-def _ink() -> tuple[Term, ...]:
-    """Of a pixel's log-probability: with x in front, with 1 - x, and with neither."""
-
-    def x(n: Named) -> Tensor:
-        return n["x"]
-
-    def log_p(n: Named) -> Tensor:
-        return functional.logsigmoid(n["logits"])
-
-    def log_not_p(n: Named) -> Tensor:
-        return functional.logsigmoid(-n["logits"])
-
-    def p(n: Named) -> Tensor:
-        return torch.sigmoid(n["logits"])
-
-    exchanged = "A large logit means that ink is likely. Which pixel is that good for?"
-    return (
-        Term("x log p", "ink", lambda n: x(n) * log_p(n)),
-        Term("(1 - x) log(1 - p)", "paper", lambda n: (1 - x(n)) * log_not_p(n)),
-        Term("(1 - x) log p", "ink", lambda n: (1 - x(n)) * log_p(n), exchanged),
-        Term("x log(1 - p)", "paper", lambda n: x(n) * log_not_p(n), exchanged),
-        Term("x p", "probability", lambda n: x(n) * p(n), "No logarithm is taken."),
-        Term("p", "probability", p, "No logarithm is taken."),
-        Term("p²", "square", lambda n: p(n) ** 2, "A squared error is a Gaussian's."),
-        Term(
-            "log(1 + exp p)",
-            "twice",
-            lambda n: functional.softplus(p(n)),
-            _TWICE,
-        ),
-        Term(
-            "log(1 + exp x)",
-            "swapped",
-            lambda n: functional.softplus(x(n)),
-            "The image is taken for the logits, and the logits for the image. Which of "
-            "the two does a loss function of PyTorch's take first?",
-        ),
-        Term("x²", "square", lambda n: x(n) ** 2, "A squared error is a Gaussian's."),
-        Term("x log x", "entropy", lambda n: torch.special.xlogy(x(n), x(n)), _KL),
-        Term(
-            "(1 - x) log(1 - x)",
-            "entropy",
-            lambda n: torch.special.xlogy(1 - x(n), 1 - x(n)),
-            _KL,
-        ),
-        *_CONSTANTS,
-    )
+def _x(named: Named) -> Tensor:
+    x: Tensor = named["x"]
+    return x
 
 
-def _logit_terms() -> tuple[Term, ...]:
-    """Of the same log-probability, as it is usually programmed."""
-
-    def log_sum(n: Named) -> Tensor:
-        return functional.softplus(n["logits"])
-
-    return (
-        Term("x times the logit", "ink", lambda n: n["x"] * n["logits"]),
-        Term("the logit", "logit", lambda n: n["logits"]),
-        Term("log(1 + exp(logit))", "normaliser", log_sum),
-        Term(
-            "x log(1 + exp(logit))",
-            "normaliser",
-            lambda n: n["x"] * log_sum(n),
-            "Paper has a probability too: what does the formula say at x = 0?",
-        ),
-        Term(
-            "exp(logit)",
-            "normaliser",
-            lambda n: n["logits"].exp(),
-            "The normaliser is a logarithm.",
-        ),
-        *_CONSTANTS,
-    )
+def _log_p(named: Named) -> Tensor:
+    return functional.logsigmoid(named["logits"])
 
 
+def _log_not_p(named: Named) -> Tensor:
+    return functional.logsigmoid(-named["logits"])
+
+
+def _p(named: Named) -> Tensor:
+    return torch.sigmoid(named["logits"])
+
+
+_EXCHANGED = "A large logit means that ink is likely. Which pixel is that good for?"
+_NO_LOG = "No logarithm is taken."
+_GAUSSIAN = "A squared error is a Gaussian's."
 _KL = "The entropy of x belongs to a KL divergence, not to a log-likelihood."
+_TWICE = "Which of the functions that are used here take a sigmoid themselves?"
+_SWAPPED = (
+    "The image is taken for the logits, and the logits for the image. Which of the two "
+    "does a loss function of PyTorch's take first?"
+)
+_PIXEL = (
+    Term("x log p", "ink", lambda n: _x(n) * _log_p(n)),
+    Term("(1 - x) log(1 - p)", "paper", lambda n: (1 - _x(n)) * _log_not_p(n)),
+    Term("(1 - x) log p", "ink", lambda n: (1 - _x(n)) * _log_p(n), _EXCHANGED),
+    Term("x log(1 - p)", "paper", lambda n: _x(n) * _log_not_p(n), _EXCHANGED),
+    Term("x p", "probability", lambda n: _x(n) * _p(n), _NO_LOG),
+    Term("p", "probability", _p, _NO_LOG),
+    Term("p²", "square", lambda n: _p(n) ** 2, _GAUSSIAN),
+    Term("x²", "square", lambda n: _x(n) ** 2, _GAUSSIAN),
+    Term("log(1 + exp p)", "twice", lambda n: functional.softplus(_p(n)), _TWICE),
+    Term("log(1 + exp x)", "swapped", lambda n: functional.softplus(_x(n)), _SWAPPED),
+    Term("x log x", "entropy", lambda n: torch.xlogy(_x(n), _x(n)), _KL),
+    Term(
+        "(1 - x) log(1 - x)",
+        "entropy",
+        lambda n: torch.xlogy(1 - _x(n), 1 - _x(n)),
+        _KL,
+    ),
+    *_CONSTANTS,
+)
 
 
-def _entropy_terms() -> tuple[Term, ...]:
-    def log_x(n: Named) -> Tensor:
-        return n["x"].log()
-
-    def log_rest(n: Named) -> Tensor:
-        return (1 - n["x"]).log()
-
-    return (
-        Term("x log x", "ink", lambda n: n["x"] * log_x(n)),
-        Term("(1 - x) log(1 - x)", "paper", lambda n: (1 - n["x"]) * log_rest(n)),
-        Term("x log(1 - x)", "paper", lambda n: n["x"] * log_rest(n)),
-        Term("(1 - x) log x", "ink", lambda n: (1 - n["x"]) * log_x(n)),
-        Term("x", "square", lambda n: n["x"]),
-        Term("x²", "square", lambda n: n["x"] ** 2, "That is a variance's."),
-        *_CONSTANTS,
-    )
+def _log_sum(named: Named) -> Tensor:
+    return functional.softplus(named["logits"])
 
 
-def _density_terms() -> tuple[Term, ...]:
-    def error(n: Named) -> Tensor:
-        return n["x"] - n["mean"]
+_PAPER = "Paper has a probability too: what does the formula say at x = 0?"
+_LOGIT = (  # the same log-probability, as it is usually programmed
+    Term("x times the logit", "ink", lambda n: _x(n) * n["logits"]),
+    Term("the logit", "logit", lambda n: n["logits"]),
+    Term("log(1 + exp(logit))", "normaliser", _log_sum),
+    Term("x log(1 + exp(logit))", "normaliser", lambda n: _x(n) * _log_sum(n), _PAPER),
+    Term(
+        "exp(logit)",
+        "normaliser",
+        lambda n: n["logits"].exp(),
+        "The normaliser is a logarithm.",
+    ),
+    *_CONSTANTS,
+)
 
-    def over(power: float, shape: Callable[[Tensor], Tensor] = torch.square) -> Any:
-        return lambda n: shape(error(n)) * (-power * n["log_var"]).exp()
 
-    return (
-        Term("log σ²", "log-variance", lambda n: n["log_var"]),
-        Term("σ²", "log-variance", lambda n: n["log_var"].exp(), _IS_LOG),
-        Term("σ", "log-variance", lambda n: (0.5 * n["log_var"]).exp(), _IS_LOG),
-        Term("(x - mean)²/σ²", "error", over(1)),
-        Term("(x - mean)²/σ", "error", over(0.5), _SIGMA),
-        Term("(x - mean)²/σ⁴", "error", over(2), _SIGMA),
-        Term("(x - mean)²", "error", over(0), "Errors count in units of σ."),
-        Term("(x - mean)²·σ²", "error", over(-1), "A wide Gaussian forgives errors."),
-        Term("|x - mean|/σ", "error", over(0.5, torch.abs), _SQUARE),
-        Term("|x - mean|/σ²", "error", over(1, torch.abs), _SQUARE),
-        Term("|x - mean|", "error", over(0, torch.abs), _SQUARE),
-        Term("(x - mean)/σ²", "error", over(1, torch.clone), _SQUARE),
-        Term("(x - mean)/σ", "error", over(0.5, torch.clone), _SQUARE),
-        *_CONSTANTS,
-    )
+def _log_rest(named: Named) -> Tensor:
+    return (1 - _x(named)).log()
+
+
+_ENTROPY = (
+    Term("x log x", "ink", lambda n: _x(n) * _x(n).log()),
+    Term("(1 - x) log(1 - x)", "paper", lambda n: (1 - _x(n)) * _log_rest(n)),
+    Term("x log(1 - x)", "paper", lambda n: _x(n) * _log_rest(n)),
+    Term("(1 - x) log x", "ink", lambda n: (1 - _x(n)) * _x(n).log()),
+    Term("x", "square", _x),
+    Term("x²", "square", lambda n: _x(n) ** 2, "That is a variance's."),
+    *_CONSTANTS,
+)
+
+
+def _error_over(
+    power: float, shape: Callable[[Tensor], Tensor] = torch.square
+) -> Callable[[Named], Tensor]:
+    """The error, its square or size, over a power of σ."""
+    return lambda n: shape(n["x"] - n["mean"]) * (-0.5 * power * n["log_var"]).exp()
 
 
 _SQUARE = "The Gaussian's log-density holds the square of the error."
 _IS_LOG = "A log-density holds the logarithm of the variance, and log_var is that."
+_DENSITY = (
+    Term("log σ²", "log-variance", lambda n: n["log_var"]),
+    Term("σ²", "log-variance", lambda n: n["log_var"].exp(), _IS_LOG),
+    Term("σ", "log-variance", lambda n: (0.5 * n["log_var"]).exp(), _IS_LOG),
+    Term("(x - mean)²/σ²", "error", _error_over(2)),
+    Term("(x - mean)²/σ", "error", _error_over(1), _SIGMA),
+    Term("(x - mean)²/σ⁴", "error", _error_over(4), _SIGMA),
+    Term("(x - mean)²", "error", _error_over(0), "Errors count in units of σ."),
+    Term("(x - mean)²·σ²", "error", _error_over(-2), "A wide Gaussian forgives them."),
+    Term("|x - mean|/σ", "error", _error_over(1, torch.abs), _SQUARE),
+    Term("|x - mean|/σ²", "error", _error_over(2, torch.abs), _SQUARE),
+    Term("|x - mean|", "error", _error_over(0, torch.abs), _SQUARE),
+    Term("(x - mean)/σ²", "error", _error_over(2, torch.clone), _SQUARE),
+    Term("(x - mean)/σ", "error", _error_over(1, torch.clone), _SQUARE),
+    *_CONSTANTS,
+)
 
 
 def _pixels(draw: Draw, batch: int, size: int) -> tuple[Tensor, Tensor]:
@@ -501,18 +484,18 @@ def _pixels(draw: Draw, batch: int, size: int) -> tuple[Tensor, Tensor]:
 add_formula(
     LAWS,
     CASES["bernoulli_log_likelihood"],
-    Formula(_pixels, _ink()),
-    Formula(_pixels, _logit_terms()),
+    Formula(_pixels, _PIXEL),
+    Formula(_pixels, _LOGIT),
 )
 add_formula(
     LAWS,
     CASES["entropy_floor"],
-    Formula(lambda d, b, n: (_grey(d, b, n),), _entropy_terms()),
+    Formula(lambda d, b, n: (_grey(d, b, n),), _ENTROPY),
 )
 add_formula(
     LAWS,
     CASES["gaussian_log_likelihood"],
-    Formula(lambda d, b, n: _triple(d, b, n), _density_terms()),
+    Formula(lambda d, b, n: _triple(d, b, n), _DENSITY),
 )
 
 

@@ -297,85 +297,91 @@ def _ones(named: Named) -> Tensor:
     return torch.ones_like(named["mu"])
 
 
-def _far(named: Named) -> Tensor:
-    return named["z"] - named["mu"]
+def _apart(named: Named) -> Tensor:
+    apart: Tensor = named["z"] - named["mu"]
+    return apart
 
 
-def _score_terms() -> tuple[Term, ...]:
-    def square(n: Named) -> Tensor:
-        return _far(n) ** 2
-
-    return (
-        Term("(z - mu)/σ²", "distance", _scaled(-2, _far)),
-        Term("(z - mu)/σ", "distance", _scaled(-1, _far), _SIGMA),
-        Term("(z - mu)/σ⁴", "distance", _scaled(-4, _far), _SIGMA),
-        Term("z - mu", "distance", _far, "The density measures in units of σ."),
-        Term("(z - mu)·σ²", "distance", _scaled(2, _far), "A variance divides."),
-        Term("z/σ²", "distance", _scaled(-2, lambda n: n["z"]), "From where is z far?"),
-        Term("(z - mu)²/σ²", "square", _scaled(-2, square)),
-        Term("(z - mu)²/σ", "square", _scaled(-1, square), _SIGMA),
-        Term("(z - mu)²/σ⁴", "square", _scaled(-4, square), _PARAMETER),
-        Term("(z - mu)²/σ³", "square", _scaled(-3, square), _PARAMETER),
-        Term("(z - mu)²", "square", square, "The density measures in units of σ."),
-        Term("a constant", "constant", _ones),
-        Term("1/σ", "one", _scaled(-1, _ones), _PARAMETER),
-        Term("1/σ²", "one", _scaled(-2, _ones), _PARAMETER),
-        Term("log σ²", "one", lambda n: n["log_var"], "It is differentiated already."),
-    )
+def _square(named: Named) -> Tensor:
+    return _apart(named) ** 2
 
 
 _PARAMETER = "The derivative is asked for in log_var, not in σ or σ²."
+_UNITS = "The density measures in units of σ."
+_SCORE = (
+    Term("(z - mu)/σ²", "distance", _scaled(-2, _apart)),
+    Term("(z - mu)/σ", "distance", _scaled(-1, _apart), _SIGMA),
+    Term("(z - mu)/σ⁴", "distance", _scaled(-4, _apart), _SIGMA),
+    Term("z - mu", "distance", _apart, _UNITS),
+    Term("(z - mu)·σ²", "distance", _scaled(2, _apart), "A variance divides."),
+    Term("z/σ²", "distance", _scaled(-2, lambda n: n["z"]), "From where is z far?"),
+    Term("(z - mu)²/σ²", "square", _scaled(-2, _square)),
+    Term("(z - mu)²/σ", "square", _scaled(-1, _square), _SIGMA),
+    Term("(z - mu)²/σ⁴", "square", _scaled(-4, _square), _PARAMETER),
+    Term("(z - mu)²/σ³", "square", _scaled(-3, _square), _PARAMETER),
+    Term("(z - mu)²", "square", _square, _UNITS),
+    Term("a constant", "constant", _ones),
+    Term("1/σ", "one", _scaled(-1, _ones), _PARAMETER),
+    Term("1/σ²", "one", _scaled(-2, _ones), _PARAMETER),
+    Term("log σ²", "one", lambda n: n["log_var"], "It is differentiated already."),
+)
 
 
-def _sample_terms() -> tuple[Term, ...]:
-    def eps(n: Named) -> Tensor:
-        return n["eps"]
-
-    def mu(n: Named) -> Tensor:
-        return n["mu"]
-
-    scaled = "The mean of z must be mu: first the noise is scaled, then mu comes in."
-    return (
-        Term("mu", "mean", mu),
-        Term("mu·σ", "mean", _scaled(1, mu), scaled),
-        Term("mu/σ", "mean", _scaled(-1, mu), scaled),
-        Term("σ·eps", "noise", _scaled(1, eps)),
-        Term("σ²·eps", "noise", _scaled(2, eps), _SIGMA),
-        Term("eps/σ", "noise", _scaled(-1, eps), "A large log_var is a wide q."),
-        Term("eps", "noise", eps, "log_var has a part in how far z lies from mu."),
-        Term("log σ²·eps", "noise", lambda n: n["log_var"] * eps(n), _LOG),
-        Term("eps²·σ", "noise", _scaled(1, lambda n: eps(n) ** 2), "The noise is eps."),
-        Term("|eps|·σ", "noise", _scaled(1, lambda n: eps(n).abs()), "It has a sign."),
-        Term("a constant", "constant", _ones),
-        Term("σ", "spread", _scaled(1, _ones), "Without eps it is no noise."),
-        Term("σ²", "spread", _scaled(2, _ones), "Without eps it is no noise."),
-    )
+def _eps(named: Named) -> Tensor:
+    eps: Tensor = named["eps"]
+    return eps
 
 
-def _variance_terms() -> tuple[Term, ...]:
-    def var(n: Named) -> Tensor:
-        return n["log_var"].exp()
+def _mu(named: Named) -> Tensor:
+    mu: Tensor = named["mu"]
+    return mu
 
-    def mean(n: Named) -> Tensor:
-        return n["mu"] ** 2 + var(n)
 
-    def spread(n: Named) -> Tensor:
-        return 2 * var(n) ** 2 + 4 * n["mu"] ** 2 * var(n)
+_FIRST = "The mean of z must be mu: first the noise is scaled, then mu comes in."
+_NO_NOISE = "Without eps it is no noise."
+_SAMPLE = (
+    Term("mu", "mean", _mu),
+    Term("mu·σ", "mean", _scaled(1, _mu), _FIRST),
+    Term("mu/σ", "mean", _scaled(-1, _mu), _FIRST),
+    Term("σ·eps", "noise", _scaled(1, _eps)),
+    Term("σ²·eps", "noise", _scaled(2, _eps), _SIGMA),
+    Term("eps/σ", "noise", _scaled(-1, _eps), "A large log_var is a wide q."),
+    Term("eps", "noise", _eps, "log_var has a part in how far z lies from mu."),
+    Term("log σ²·eps", "noise", lambda n: n["log_var"] * _eps(n), _LOG),
+    Term("eps²·σ", "noise", _scaled(1, lambda n: _eps(n) ** 2), "The noise is eps."),
+    Term("|eps|·σ", "noise", _scaled(1, lambda n: _eps(n).abs()), "It has a sign."),
+    Term("a constant", "constant", _ones),
+    Term("σ", "spread", _scaled(1, _ones), _NO_NOISE),
+    Term("σ²", "spread", _scaled(2, _ones), _NO_NOISE),
+)
 
-    def rest(of: Callable[[Named], Tensor]) -> Callable[[Named], Tensor]:
-        return lambda n: of(n).sum(-1, keepdim=True) - of(n)
 
-    others = rest(mean)
-    return (
-        Term("mu⁴/σ²", "own-fourth", lambda n: n["mu"] ** 4 / var(n)),
-        Term("mu²", "own-square", lambda n: n["mu"] ** 2),
-        Term("σ²", "own-variance", var),
-        Term("E[R]·mu²/σ²", "mixed-mean", lambda n: others(n) * n["mu"] ** 2 / var(n)),
-        Term("E[R]", "mixed-variance", others),
-        Term("E[R]²/σ²", "rest", lambda n: others(n) ** 2 / var(n)),
-        Term("Var[R]/σ²", "rest-variance", lambda n: rest(spread)(n) / var(n)),
-        Term("a constant", "constant", _ones),
-    )
+def _var(named: Named) -> Tensor:
+    var: Tensor = named["log_var"].exp()
+    return var
+
+
+def _others(of: Callable[[Named], Tensor]) -> Callable[[Named], Tensor]:
+    """The sum over all dimensions but the own one."""
+    return lambda n: of(n).sum(-1, keepdim=True) - of(n)
+
+
+_mean_of_rest = _others(lambda n: _mu(n) ** 2 + _var(n))
+_spread_of_rest = _others(lambda n: 2 * _var(n) ** 2 + 4 * _mu(n) ** 2 * _var(n))
+_VARIANCE = (
+    Term("mu⁴/σ²", "own-fourth", lambda n: _mu(n) ** 4 / _var(n)),
+    Term("mu²", "own-square", lambda n: _mu(n) ** 2),
+    Term("σ²", "own-variance", _var),
+    Term(
+        "E[R]·mu²/σ²",
+        "mixed-mean",
+        lambda n: _mean_of_rest(n) * _mu(n) ** 2 / _var(n),
+    ),
+    Term("E[R]", "mixed-variance", _mean_of_rest),
+    Term("E[R]²/σ²", "rest", lambda n: _mean_of_rest(n) ** 2 / _var(n)),
+    Term("Var[R]/σ²", "rest-variance", lambda n: _spread_of_rest(n) / _var(n)),
+    Term("a constant", "constant", _ones),
+)
 
 
 def _given(draw: Draw, num_samples: int, latent: int) -> Estimate:
@@ -475,10 +481,10 @@ _by_slope = Grid(
 for _name, _looks in (
     (
         "gaussian_score",
-        [Formula(_triple, _score_terms(), lambda t: t, i) for i in (0, 1)],
+        [Formula(_triple, _SCORE, lambda t: t, i) for i in (0, 1)],
     ),
-    ("reparameterize", [Formula(_noisy, _sample_terms(), lambda t: t)]),
-    ("score_function_variance", [Formula(_pair, _variance_terms(), lambda t: t)]),
+    ("reparameterize", [Formula(_noisy, _SAMPLE, lambda t: t)]),
+    ("score_function_variance", [Formula(_pair, _VARIANCE, lambda t: t)]),
     ("score_function_gradient", [_by_score]),
     ("score_function_gradient_with_baseline", [_by_advantage]),
     ("pathwise_gradient", [_by_slope]),
