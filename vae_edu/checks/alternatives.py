@@ -362,7 +362,7 @@ def _of_values(
 
 
 def _of_growth(pairs: Sequence[tuple[Tensor, Tensor]]) -> Sign | None:
-    """Where it is not the values that differ by a constant, but what is inside a log."""
+    """Where what a logarithm is taken of differs by a constant."""
     grown = torch.cat(
         [(g.double().exp() - e.double().exp()).flatten() for g, e in pairs]
     )
