@@ -109,6 +109,15 @@ def _(log_var: Tensor) -> Tensor:
     return -0.5 * (LOG_2PI + 1 + log_var).sum(-1, keepdim=True).squeeze()
 
 
+@mutant(
+    "expected_log_q",
+    "Ten dimensions at most",
+    "A size that is written into the code cuts off what lies beyond it.",
+)
+def _(log_var: Tensor) -> Tensor:
+    return -0.5 * (LOG_2PI + 1 + log_var[..., :10]).sum(-1)
+
+
 # --- expected_log_prior --------------------------------------------------------------------
 
 
@@ -387,6 +396,25 @@ def _(mu: Tensor, log_var: Tensor) -> Tensor:
 def _(mu: Tensor, log_var: Tensor) -> Tensor:
     terms = mu**2 + log_var.exp() - 1 - log_var
     return 0.5 * terms.sum(-1, keepdim=True).squeeze()
+
+
+@mutant(
+    "gaussian_kl",
+    "Ten dimensions at most",
+    "A size that is written into the code cuts off what lies beyond it.",
+)
+def _(mu: Tensor, log_var: Tensor) -> Tensor:
+    return 0.5 * (mu**2 + log_var.exp() - 1 - log_var)[..., :10].sum(-1)
+
+
+@mutant(
+    "gaussian_kl",
+    "The mean is clamped",
+    "A q whose mean is far away is far from the prior, however far. Beyond the clamp its gradient "
+    "is zero.",
+)
+def _(mu: Tensor, log_var: Tensor) -> Tensor:
+    return 0.5 * (mu.clamp(-100, 100) ** 2 + log_var.exp() - 1 - log_var).sum(-1)
 
 
 # --- gaussian_kl_between -------------------------------------------------------------------
@@ -700,6 +728,7 @@ def _(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     "monte_carlo_kl",
     "The parameters are unpacked as if they always had a batch",
     "One mu may stand for the whole batch. Let broadcasting do the work.",
+    "written-for-a-batch",
 )
 def _(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     batch, latent = mu.shape
@@ -725,6 +754,16 @@ def _(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
 def _(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     log_q, log_p = _logs(mu, log_var, eps)
     return (log_q - log_p).sum(0) / max(eps.shape[0] - 1, 1)
+
+
+@mutant(
+    "monte_carlo_kl",
+    "Ten samples at most",
+    "A number of samples that is written into the code leaves the others out.",
+)
+def _(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
+    log_q, log_p = _logs(mu, log_var, eps[:10])
+    return (log_q - log_p).mean(0)
 
 
 # --- gaussian_kl_gradients -----------------------------------------------------------------
@@ -816,6 +855,7 @@ def _(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
     "gaussian_kl_gradients",
     "Shapes are unpacked as if there always were a batch",
     "Leading dimensions may be none or several; elementwise formulas need no sizes.",
+    "written-for-a-batch",
 )
 def _(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
     batch, latent = mu.shape
@@ -836,6 +876,7 @@ def _(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
     "Autograd, run on the caller's own tensors",
     "backward() leaves its result in the caller's mu.grad, where the next optimizer step would "
     "find it. Differentiate on paper: two short formulas are left.",
+    "grad-left",
 )
 def _(mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
     mu.requires_grad_().retain_grad()

@@ -55,8 +55,8 @@ def _(x: Tensor, logits: Tensor) -> Tensor:
 @mutant(
     "bernoulli_log_likelihood",
     "binary_cross_entropy of probabilities",
-    "PyTorch's binary_cross_entropy cuts each logarithm off at -100. It has a sibling that "
-    "takes logits.",
+    "PyTorch's binary_cross_entropy cuts each logarithm off at -100, since a probability that "
+    "is rounded to 0 has none. Which form never goes through the probability?",
 )
 def _(x: Tensor, logits: Tensor) -> Tensor:
     x = x.expand_as(logits)
@@ -407,6 +407,27 @@ def _(x: Tensor, uniform: Tensor) -> Tensor:
     return b.mean(0) if b.dim() == 3 else b
 
 
+@mutant(
+    "binarize",
+    "The dtype of the noise",
+    "The image is what comes out, so its dtype is kept: float64 images with float32 noise stay "
+    "float64.",
+    "float64-outside",
+)
+def _(x: Tensor, uniform: Tensor) -> Tensor:
+    return (uniform < x).to(uniform.dtype)
+
+
+@mutant(
+    "binarize",
+    "The noise is turned around",
+    "Ink comes up as often as it should, and for other noise: u above 1 - x has the same "
+    "probability as u below x. Which one was asked for?",
+)
+def _(x: Tensor, uniform: Tensor) -> Tensor:
+    return (1 - uniform < x).to(x.dtype)
+
+
 # --- entropy_floor --------------------------------------------------------------------
 
 
@@ -440,6 +461,19 @@ def _(x: Tensor) -> Tensor:
 )
 def _(x: Tensor) -> Tensor:
     return -(x * (x + 1e-6).log() + (1 - x) * (1 - x + 1e-6).log()).sum(-1)
+
+
+@mutant(
+    "entropy_floor",
+    "x is clamped away from 0 and 1",
+    "A pixel of exactly 0 is no coin, and its entropy is 0. Clamped, each such pixel adds a "
+    "little, and most pixels of a digit are such.",
+    "extremes-wrong",
+    "digits-lost",
+)
+def _(x: Tensor) -> Tensor:
+    x = x.clamp(1e-5, 1 - 1e-5)
+    return -(_x_log_x(x) + _x_log_x(1 - x)).sum(-1)
 
 
 @mutant(
@@ -773,6 +807,16 @@ def _(x: Tensor, mean: Tensor) -> Tensor:
 
 @mutant(
     "optimal_log_var",
+    "torch's var of the errors",
+    "var subtracts the mean of the errors and divides by n - 1. The Gaussian is centred at the "
+    "decoder's mean, so an error that all pixels share counts too.",
+)
+def _(x: Tensor, mean: Tensor) -> Tensor:
+    return (x - mean).var().log()
+
+
+@mutant(
+    "optimal_log_var",
     "The mean of the logs",
     "The log of a mean is not the mean of the logs (lesson 03).",
 )
@@ -901,6 +945,15 @@ def _(nll: Tensor, num_dims: int) -> Tensor:
 )
 def _(nll: Tensor, num_dims: int) -> Tensor:
     return -nll / (num_dims * LN2)
+
+
+@mutant(
+    "bits_per_dim",
+    "Multiplied by the number of dimensions",
+    "Bits for each dimension are fewer than bits for the whole image.",
+)
+def _(nll: Tensor, num_dims: int) -> Tensor:
+    return nll * num_dims / LN2
 
 
 @mutant(

@@ -426,6 +426,36 @@ def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     return own.grad
 
 
+@mutant(
+    "score_function_gradient",
+    "The pathwise estimate",
+    "That is the other way to the same expectation, and asks for the derivative of f. This one only "
+    "asks for its value.",
+)
+def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
+    return _slopes(f, mu, log_var, eps).mean(0)
+
+
+@mutant(
+    "score_function_gradient",
+    "Ten samples at most",
+    "A number of samples that is written into the code leaves the others out.",
+)
+def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
+    values, score = _parts(f, mu, log_var, eps[:10])
+    return (values[:, None] * score).mean(0)
+
+
+@mutant(
+    "score_function_gradient",
+    "Large values of f are clipped",
+    "Clipping f estimates the gradient of another expectation. Nothing here overflows.",
+)
+def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
+    values, score = _parts(f, mu, log_var, eps)
+    return (values.clamp(-100, 100)[:, None] * score).mean(0)
+
+
 # --- reparameterize ---------------------------------------------------------------
 
 
@@ -558,6 +588,16 @@ def _(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
 )
 def _(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     return torch.addcmul(mu.expand_as(eps), (0.5 * log_var).exp().expand_as(eps), eps)
+
+
+@mutant(
+    "reparameterize",
+    "The noise is cut off",
+    "Without the far draws q is not the Gaussian that its density describes.",
+    "noise-cut",
+)
+def _(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
+    return mu + (0.5 * log_var).exp() * eps.clamp(-4, 4)
 
 
 # --- pathwise_gradient ------------------------------------------------------------
@@ -894,6 +934,25 @@ def _(mu: Tensor, log_var: Tensor) -> Tensor:
 def _(mu: Tensor, log_var: Tensor) -> Tensor:
     right = _variance(mu, log_var) + 4 * mu**2
     return right * log_var.exp() - 4 * mu**2
+
+
+@mutant(
+    "score_function_variance",
+    "Divided by sigma, not by its square",
+    "The score is eps / sigma, and what varies is squared: which power of sigma is below the line?",
+)
+def _(mu: Tensor, log_var: Tensor) -> Tensor:
+    right = _variance(mu, log_var) + 4 * mu**2
+    return right * (0.5 * log_var).exp() - 4 * mu**2
+
+
+@mutant(
+    "score_function_variance",
+    "The mixed term is missing",
+    "z_j² and the rest R_j are independent, and the square of their sum has a product of the two.",
+)
+def _(mu: Tensor, log_var: Tensor) -> Tensor:
+    return _variance(mu, log_var, twice=0)
 
 
 @mutant(

@@ -24,6 +24,7 @@ from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth, alike, table
 from vae_edu.checks.signs import Sign, of_error
 from vae_edu.subject import Subject
 
+COUNT = 100  # a whole number above it is no coincidence
 EXAMINATION = "(signs)"  # where the true values that it asks for are recorded
 
 
@@ -105,7 +106,10 @@ def _in_the_first_law(
 def _telling(seen: Sequence[Any]) -> bool:
     """Whether what was seen is more than shapes, zeros, ones and counts."""
     noted = [v for v in seen if isinstance(v, list)]  # numbers, each with its room
-    return any(abs(number - round(number)) > room for number, room in noted)
+    return any(
+        abs(number - round(number)) > room or abs(number) > COUNT
+        for number, room in noted
+    )
 
 
 # --- signs ----------------------------------------------------------------------------
@@ -139,8 +143,21 @@ def _seen(broken: Sequence[Verdict]) -> Sign | None:
     if broken[0].law.role == VALUE:
         broken = [v for v in broken if v.law.role == VALUE]
     signs = [v.sign or _of_error(v) for v in broken]
-    found = [s for s in signs if s is not None]
+    untrue = _untrue(broken)
+    found = [s for s in signs if s is not None and s.label not in untrue]
     return min(found, key=lambda s: s.priority, default=None)
+
+
+_OF_A_RIGHT_VALUE = ("gradient-wrong", "gradient-nan", "argument-detached")
+_OF_RIGHT_PLAIN_VALUES = ("remembers", "written-for-a-batch", "extremes-wrong")
+
+
+def _untrue(broken: Sequence[Verdict]) -> Sequence[str]:
+    """Signs that a law gives, taking values for right which another found wrong."""
+    wrong = [v.law.name for v in broken if v.kind in ("value", "shape", "type")]
+    if "values" in wrong:
+        return (*_OF_A_RIGHT_VALUE, *_OF_RIGHT_PLAIN_VALUES)
+    return _OF_A_RIGHT_VALUE if "extremes" in wrong else ()
 
 
 def _of_error(verdict: Verdict) -> Sign | None:

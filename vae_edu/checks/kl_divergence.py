@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import torch
 from torch import Tensor
 
 from vae_edu.checks.draw import Draw
+from vae_edu.checks.formulas import Formula, Named, Term, add_formula
 from vae_edu.checks.law import LOOSE, Broken, Laws, Truth, compare
+from vae_edu.checks.signs import sign
 from vae_edu.checks.standard import Case, Cases, add_standard, tried
 from vae_edu.subject import Subject
 
@@ -16,6 +19,8 @@ LAWS = Laws("kl_divergence")
 
 def _log_var_plain(draw: Draw) -> Iterator[Case]:
     yield Case((draw.log_var(4, 3),))
+    yield Case((draw.log_var(2, 5),))
+    yield Case((draw.log_var(1, 12),), note="a batch of one, twelve dimensions")
 
 
 def _log_var_leading(draw: Draw) -> Iterator[Case]:
@@ -27,8 +32,8 @@ def _log_var_leading(draw: Draw) -> Iterator[Case]:
 
 
 def _log_var_extremes(draw: Draw) -> Iterator[Case]:
-    yield Case((draw.log_var(4, 3) + 60,), scale=100, note="large variances")
-    yield Case((draw.log_var(4, 3) - 60,), scale=100, note="tiny variances")
+    yield Case((draw.log_var(4, 3) + 80,), scale=100, note="large variances")
+    yield Case((draw.log_var(4, 3) - 80,), scale=100, note="tiny variances")
 
 
 def _pair(draw: Draw, *shape: int) -> tuple[Tensor, Tensor]:
@@ -40,6 +45,8 @@ def _pair_plain(draw: Draw) -> Iterator[Case]:
     yield Case(_pair(draw, 2, 5), scale=4)
     mu, log_var = _pair(draw, 3, 4)
     yield Case((0 * mu, 0 * log_var), note="q is the prior")
+    yield Case(_pair(draw, 14, 2), scale=4, note="fourteen examples")
+    yield Case(_pair(draw, 1, 13), scale=4, note="thirteen dimensions")
 
 
 def _pair_leading(draw: Draw) -> Iterator[Case]:
@@ -60,9 +67,10 @@ def _pair_leading(draw: Draw) -> Iterator[Case]:
 
 def _pair_extremes(draw: Draw) -> Iterator[Case]:
     mu, log_var = _pair(draw, 4, 3)
-    yield Case((30 * mu, log_var - 55), scale=5e3, note="tiny variances")
+    yield Case((30 * mu, log_var - 80), scale=5e3, note="tiny variances")
     yield Case((mu, log_var + 12), scale=1e6, note="large variances")
-    yield Case((mu, log_var + 55), scale=1e26, note="enormous variances")
+    yield Case((mu, log_var + 80), scale=1e36, note="enormous variances")
+    yield Case((1e3 * draw.sign(4, 3), log_var), scale=1e6, note="means far from 0")
 
 
 def _four(draw: Draw, *shape: int) -> tuple[Tensor, ...]:
@@ -73,6 +81,8 @@ def _four_plain(draw: Draw) -> Iterator[Case]:
     yield Case(_four(draw, 4, 3), scale=10)
     mu, log_var = _pair(draw, 2, 5)
     yield Case((mu, log_var, mu.clone(), log_var.clone()), note="q is p")
+    yield Case(_four(draw, 14, 2), scale=20, note="fourteen examples")
+    yield Case(_four(draw, 1, 13), scale=20, note="thirteen dimensions")
 
 
 def _four_leading(draw: Draw) -> Iterator[Case]:
@@ -92,14 +102,16 @@ def _four_leading(draw: Draw) -> Iterator[Case]:
 def _four_extremes(draw: Draw) -> Iterator[Case]:
     mu_q, log_var_q, mu_p, log_var_p = _four(draw, 4, 3)
     yield Case(
-        (mu_q, log_var_q - 70, mu_p, log_var_p), scale=200, note="q nearly a point"
+        (mu_q, log_var_q - 80, mu_p, log_var_p), scale=200, note="q nearly a point"
     )
     yield Case(
-        (mu_q, log_var_q + 50, mu_p, log_var_p + 50), scale=10, note="both very wide"
+        (mu_q, log_var_q + 80, mu_p, log_var_p + 80), scale=10, note="both very wide"
     )
+    far = 1e3 * draw.sign(4, 3)
+    yield Case((far, log_var_q, mu_p, log_var_p), scale=1e7, note="q far from p")
     yield Case(
-        (mu_q, log_var_q - 50, mu_p, log_var_p - 50),
-        scale=1e24,
+        (mu_q, log_var_q - 75, mu_p, log_var_p - 75),
+        scale=1e34,
         note="both nearly points",
     )
 
@@ -113,6 +125,7 @@ def _samples(
 def _samples_plain(draw: Draw) -> Iterator[Case]:
     yield Case(_samples(draw, 6, 4, 3), scale=10)
     yield Case(_samples(draw, 1, 2, 5), scale=10, note="a single sample")
+    yield Case(_samples(draw, 17, 3, 2), scale=10, note="many samples")
 
 
 def _samples_leading(draw: Draw) -> Iterator[Case]:
@@ -129,6 +142,8 @@ def _samples_extremes(draw: Draw) -> Iterator[Case]:
     mu, log_var, eps = _samples(draw, 6, 4, 3)
     yield Case((mu, log_var - 18, eps), scale=200, note="small variances")
     yield Case((mu, log_var + 40, eps), scale=1e19, note="a very wide q")
+    far = 1e3 * draw.sign(4, 3)
+    yield Case((far, log_var, 3 * eps), scale=1e7, note="a q far from the prior")
 
 
 def _gradient_leading(draw: Draw) -> Iterator[Case]:
@@ -140,9 +155,10 @@ def _gradient_leading(draw: Draw) -> Iterator[Case]:
 
 def _gradient_extremes(draw: Draw) -> Iterator[Case]:
     mu, log_var = _pair(draw, 4, 3)
-    yield Case((20 * mu, log_var - 55), scale=50, note="tiny variances")
+    yield Case((20 * mu, log_var - 80), scale=50, note="tiny variances")
     yield Case((mu, log_var + 12), scale=1e6, note="large variances")
-    yield Case((mu, log_var + 55), scale=1e26, note="enormous variances")
+    yield Case((mu, log_var + 80), scale=1e36, note="enormous variances")
+    yield Case((1e3 * draw.sign(4, 3), log_var), scale=1e3, note="means far from 0")
 
 
 CASES = {
@@ -202,6 +218,165 @@ for _cases in CASES.values():
     add_standard(LAWS, _cases)
 
 
+# --- terms that learners write, right and wrong ---------------------------------------
+
+_SIGMA = "log_var is log σ²: which exponential of it is σ², and which is σ?"
+_LOG = "The logarithm of a variance and the variance itself are two numbers."
+
+
+def _ones(named: Named) -> Tensor:
+    return torch.ones_like(next(iter(named.values())))
+
+
+def _share(named: Named) -> Tensor:
+    """What sums to 1 over the last dimension: a constant that is counted once."""
+    return _ones(named) / _ones(named).shape[-1]
+
+
+_LOGS = (
+    Term("log σ²", "log-variance", lambda n: n["log_var"]),
+    Term("a constant", "constant", _ones),
+    Term("a constant counted once, not once for each dimension,", "constant", _share),
+)
+_SPREADS = (
+    Term("σ²", "variance", lambda n: n["log_var"].exp()),
+    Term("σ", "variance", lambda n: (0.5 * n["log_var"]).exp(), _SIGMA),
+    Term("σ⁴", "variance", lambda n: (2 * n["log_var"]).exp(), _SIGMA),
+    Term("1/σ²", "variance", lambda n: (-n["log_var"]).exp(), _SIGMA),
+)
+_UNDER = "Whose variance is it that distances are measured in, q's or p's?"
+_MEANS = (
+    Term("mu²", "mean", lambda n: n["mu"] ** 2),
+    Term("mu", "mean", lambda n: n["mu"], "Turn the sign of mu: what changes?"),
+    Term("|mu|", "mean", lambda n: n["mu"].abs(), "A distance, not its square."),
+    Term("mu²/σ²", "mean", lambda n: n["mu"] ** 2 * (-n["log_var"]).exp(), _UNDER),
+    Term("mu²σ²", "mean", lambda n: n["mu"] ** 2 * n["log_var"].exp(), _UNDER),
+)
+
+
+def _pair_of(draw: Draw, batch: int, latent: int) -> tuple[Tensor, ...]:
+    return _pair(draw, batch, latent)
+
+
+def _ratio(power: float) -> Callable[[Named], Tensor]:
+    """A power of the ratio of q's standard deviation to p's."""
+    return lambda n: (0.5 * power * (n["log_var_q"] - n["log_var_p"])).exp()
+
+
+def _far(named: Named) -> Tensor:
+    far: Tensor = named["mu_q"] - named["mu_p"]
+    return far
+
+
+def _far_over(power: float, of: str = "log_var_p") -> Callable[[Named], Tensor]:
+    """The squared distance of the means over a power of a standard deviation."""
+    return lambda n: _far(n) ** 2 * (-0.5 * power * n[of]).exp()
+
+
+_UPSIDE = "Does it grow with the variance of q, which draws z, or shrink?"
+_IN_P = "Distances and spreads are measured in what p is wide: its variance divides."
+_FORGIVES = "A wide p forgives a large distance, a narrow one does not."
+_EXCHANGE = "Exchange the two means: what changes?"
+_BETWEEN = (
+    Term("log σ_q²", "log-variance-of-q", lambda n: n["log_var_q"]),
+    Term("log σ_p²", "log-variance-of-p", lambda n: n["log_var_p"]),
+    *_LOGS[1:],
+    Term("σ_q²/σ_p²", "ratio", _ratio(2)),
+    Term("σ_q/σ_p", "ratio", _ratio(1), _SIGMA),
+    Term("σ_q⁴/σ_p⁴", "ratio", _ratio(4), _SIGMA),
+    Term("σ_p²/σ_q²", "ratio", _ratio(-2), _UPSIDE),
+    Term("σ_q²", "ratio", lambda n: n["log_var_q"].exp(), _IN_P),
+    Term("σ_p²", "ratio", lambda n: n["log_var_p"].exp(), _IN_P),
+    Term("(mu_q - mu_p)²/σ_p²", "distance", _far_over(2)),
+    Term("(mu_q - mu_p)²", "distance", _far_over(0), _IN_P),
+    Term("(mu_q - mu_p)²/σ_p", "distance", _far_over(1), _SIGMA),
+    Term("(mu_q - mu_p)²/σ_p⁴", "distance", _far_over(4), _SIGMA),
+    Term("(mu_q - mu_p)²/σ_q²", "distance", _far_over(2, "log_var_q"), _UNDER),
+    Term("(mu_q - mu_p)²·σ_p²", "distance", _far_over(-2), _FORGIVES),
+    Term(
+        "(mu_q - mu_p)/σ_p²",
+        "distance",
+        lambda n: _far(n) * (-n["log_var_p"]).exp(),
+        _EXCHANGE,
+    ),
+)
+
+
+def _drawn(power: float) -> Callable[[Named], Tensor]:
+    """The square of z, its noise scaled by a power of σ."""
+    return lambda n: (n["mu"] + (0.5 * power * n["log_var"]).exp() * n["eps"]) ** 2
+
+
+def _noise_times(power: float) -> Callable[[Named], Tensor]:
+    return lambda n: n["eps"] ** 2 * (0.5 * power * n["log_var"]).exp()
+
+
+_AT_Z = "p is asked about z, and a log-density of a Gaussian holds a square."
+_SAMPLED = (
+    *_LOGS,
+    Term("eps²", "density-of-q", _noise_times(0)),
+    Term("eps²·σ", "density-of-q", _noise_times(1), _SIGMA),
+    Term("eps²/σ²", "density-of-q", _noise_times(-2), _SIGMA),
+    Term("eps²·σ²", "density-of-q", _noise_times(2), _SIGMA),
+    Term("z²", "density-of-p", _drawn(1)),
+    Term("(mu + σ² eps)²", "density-of-p", _drawn(2), _SIGMA),
+    Term("(mu + eps)²", "density-of-p", _drawn(0), "How wide is q?"),
+    Term(
+        "(mu + log σ² eps)²",
+        "density-of-p",
+        lambda n: (n["mu"] + n["log_var"] * n["eps"]) ** 2,
+        _LOG,
+    ),
+    Term("mu²", "density-of-p", lambda n: n["mu"] ** 2, _AT_Z),
+    Term(
+        "z",
+        "density-of-p",
+        lambda n: n["mu"] + (0.5 * n["log_var"]).exp() * n["eps"],
+        _AT_Z,
+    ),
+)
+_NOT_YET = "That is the term itself, before it is differentiated."
+_SLOPES = (
+    Term("mu", "slope", lambda n: n["mu"]),
+    Term("mu²", "slope", lambda n: n["mu"] ** 2, _NOT_YET),
+    Term("log σ²", "slope", lambda n: n["log_var"], _LOG),
+    Term("a constant", "constant", _ones),
+    *_SPREADS,
+)
+
+for _name, _terms in (
+    ("expected_log_q", (*_LOGS, *_SPREADS)),
+    ("expected_log_prior", (*_LOGS, *_SPREADS, *_MEANS)),
+    ("gaussian_kl", (*_LOGS, *_SPREADS, *_MEANS)),
+):
+    _make = (
+        _pair_of if "mu" in CASES[_name].params else lambda d, b, n: (d.log_var(b, n),)
+    )
+    add_formula(LAWS, CASES[_name], Formula(_make, _terms))
+add_formula(
+    LAWS,
+    CASES["gaussian_kl_between"],
+    Formula(lambda d, b, n: _four(d, b, n), _BETWEEN),
+)
+add_formula(
+    LAWS,
+    CASES["monte_carlo_kl"],
+    Formula(
+        lambda d, b, n: _samples(d, 4, b, n),
+        _SAMPLED,
+        lambda t: t.sum(-1).mean(0),
+    ),
+)
+add_formula(
+    LAWS,
+    CASES["gaussian_kl_gradients"],
+    *(Formula(_pair_of, _SLOPES, lambda t: t, place) for place in (0, 1)),
+)
+
+
+# --- laws of this lesson --------------------------------------------------------------
+
+
 @LAWS.law(
     "gaussian_kl_gradients",
     "no trace",
@@ -224,6 +399,7 @@ def _no_trace(subject: Subject, truth: Truth, draw: Draw) -> None:
                 f"{tried(cases, case)} left {what} on its inputs, which belong to the "
                 "caller. The formulas by hand need no autograd at all.",
                 "left grad",
+                sign=sign("grad-left"),
             )
         expected = truth(cases.exercise, *case.args)
         compare(answer.value, expected, what=tried(cases, case), rtol=LOOSE)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from vae_edu.checks.draw import Draw
-from vae_edu.checks.law import LOOSE, Laws, Truth, compare
+from vae_edu.checks.formulas import Formula, Named, Term, add_formula
+from vae_edu.checks.law import FORM, LOOSE, Laws, Truth, compare, of_dtype
 from vae_edu.checks.standard import Case, Cases, add_standard, cast, tried
-from vae_edu.subject import Subject
+from vae_edu.subject import Subject, SubjectError
 
 LAWS = Laws("likelihoods")
 
@@ -31,6 +33,10 @@ def _bernoulli_plain(draw: Draw) -> Iterator[Case]:
     yield Case(
         (_grey(draw, 2, 5), draw.normal(2, 5, scale=2.0)), scale=6, note="grey x"
     )
+    pair = (draw.uniform(14, 2), draw.normal(14, 2, scale=4.0))
+    yield Case(pair, scale=10, note="fourteen examples")
+    pair = (draw.bits(1, 13), draw.normal(1, 13, scale=4.0))
+    yield Case(pair, scale=10, note="thirteen pixels")
 
 
 def _bernoulli_leading(draw: Draw) -> Iterator[Case]:
@@ -59,8 +65,8 @@ def _far(draw: Draw) -> tuple[Tensor, Tensor]:
 
 def _bernoulli_extremes(draw: Draw) -> Iterator[Case]:
     x, logits = _far(draw)
-    yield Case((x, logits), scale=1e3, note="logits of ±1000")
-    for size in (30.0, 60.0, 100.0, 800.0):
+    # from near to far, so that what is cut off at 100 breaks at another one
+    for size in (30.0, 60.0, 100.0, 800.0, 1e3):
         case = (x, logits * (size / 1e3))
         yield Case(case, scale=size, note=f"logits of ±{size:g}")
     zeros = torch.zeros(4, 3, dtype=torch.float64)
@@ -127,6 +133,7 @@ def _binarize_close(draw: Draw) -> Iterator[Case]:
 def _entropy_plain(draw: Draw) -> Iterator[Case]:
     yield Case((_grey(draw, 4, 3),))
     yield Case((_grey(draw, 2, 5),))
+    yield Case((_grey(draw, 1, 12),), note="a batch of one, twelve pixels")
 
 
 def _entropy_leading(draw: Draw) -> Iterator[Case]:
@@ -160,6 +167,8 @@ def _shared(draw: Draw, *shape: int) -> tuple[Tensor, ...]:
 def _gaussian_plain(draw: Draw) -> Iterator[Case]:
     yield Case(_triple(draw, 4, 3), scale=20)
     yield Case(_triple(draw, 2, 5), scale=20)
+    yield Case(_triple(draw, 14, 2), scale=20, note="fourteen examples")
+    yield Case(_triple(draw, 1, 13), scale=20, note="thirteen dimensions")
 
 
 def _gaussian_leading(draw: Draw) -> Iterator[Case]:
@@ -192,7 +201,7 @@ def _gaussian_leading(draw: Draw) -> Iterator[Case]:
 
 def _gaussian_extremes(draw: Draw) -> Iterator[Case]:
     # the mean is 0, so that no digit of x - mean is lost, for everyone
-    for shift, words in ((-60, "tiny variances"), (60, "large variances")):
+    for shift, words in ((-80, "tiny variances"), (80, "large variances")):
         log_var = draw.log_var(4, 3) + shift
         x = 3 * draw.sign(4, 3) * (0.5 * log_var).exp()
         yield Case((x, 0 * x, log_var), scale=200, note=words)
@@ -224,6 +233,8 @@ def _optimal_plain(draw: Draw) -> Iterator[Case]:
     yield Case(
         (draw.normal(2, 5) + 3, draw.normal(2, 5)), scale=10, note="x is shifted"
     )
+    pair = (draw.normal(14, 2), 0.9 * draw.normal(14, 2))
+    yield Case(pair, scale=2, note="fourteen examples")
 
 
 def _optimal_leading(draw: Draw) -> Iterator[Case]:
@@ -255,6 +266,7 @@ def _nll(draw: Draw, *shape: int) -> Tensor:
 def _bits_plain(draw: Draw) -> Iterator[Case]:
     yield Case((_nll(draw, 4), draw.integer(20, 90)), scale=10)
     yield Case((_nll(draw, 5), 784))
+    yield Case((_nll(draw, 14), draw.integer(900, 9000)), note="fourteen examples")
     yield Case((draw.normal(3, scale=50.0), 7), scale=20, note="a density may exceed 1")
 
 
@@ -275,6 +287,7 @@ def _bits_extremes(draw: Draw) -> Iterator[Case]:
 
 
 def _beta_plain(draw: Draw) -> Iterator[Case]:
+    yield Case((3072, 7))
     yield Case((784, 200))
     yield Case((64, 2), note="it divides evenly")
     yield Case((64, 64), note="as many latents as pixels")
@@ -334,7 +347,184 @@ for _cases in CASES.values():
     add_standard(LAWS, _cases, skip=_skip)
 
 
+# --- terms that learners write, right and wrong ---------------------------------------
+
+_SIGMA = "log_var is log σ²: which exponential of it is σ², and which is σ?"
+
+
+def _ones(named: Named) -> Tensor:
+    return torch.ones_like(named["x"])
+
+
+def _share(named: Named) -> Tensor:
+    """What sums to 1 over the last dimension: a constant that is counted once."""
+    return _ones(named) / _ones(named).shape[-1]
+
+
+_CONSTANTS = (
+    Term("a constant", "constant", _ones),
+    Term("a constant counted once, not once for each dimension,", "constant", _share),
+)
+
+
+def _x(named: Named) -> Tensor:
+    x: Tensor = named["x"]
+    return x
+
+
+def _log_p(named: Named) -> Tensor:
+    return functional.logsigmoid(named["logits"])
+
+
+def _log_not_p(named: Named) -> Tensor:
+    return functional.logsigmoid(-named["logits"])
+
+
+def _p(named: Named) -> Tensor:
+    return torch.sigmoid(named["logits"])
+
+
+_EXCHANGED = "A large logit means that ink is likely. Which pixel is that good for?"
+_NO_LOG = "No logarithm is taken."
+_GAUSSIAN = "A squared error is a Gaussian's."
+_KL = "The entropy of x belongs to a KL divergence, not to a log-likelihood."
+_TWICE = "Which of the functions that are used here take a sigmoid themselves?"
+_SWAPPED = (
+    "The image is taken for the logits, and the logits for the image. Which of the two "
+    "does a loss function of PyTorch's take first?"
+)
+_PIXEL = (
+    Term("x log p", "ink", lambda n: _x(n) * _log_p(n)),
+    Term("(1 - x) log(1 - p)", "paper", lambda n: (1 - _x(n)) * _log_not_p(n)),
+    Term("(1 - x) log p", "ink", lambda n: (1 - _x(n)) * _log_p(n), _EXCHANGED),
+    Term("x log(1 - p)", "paper", lambda n: _x(n) * _log_not_p(n), _EXCHANGED),
+    Term("x p", "probability", lambda n: _x(n) * _p(n), _NO_LOG),
+    Term("p", "probability", _p, _NO_LOG),
+    Term("p²", "square", lambda n: _p(n) ** 2, _GAUSSIAN),
+    Term("x²", "square", lambda n: _x(n) ** 2, _GAUSSIAN),
+    Term("log(1 + exp p)", "twice", lambda n: functional.softplus(_p(n)), _TWICE),
+    Term("log(1 + exp x)", "swapped", lambda n: functional.softplus(_x(n)), _SWAPPED),
+    Term("x log x", "entropy", lambda n: torch.xlogy(_x(n), _x(n)), _KL),
+    Term(
+        "(1 - x) log(1 - x)",
+        "entropy",
+        lambda n: torch.xlogy(1 - _x(n), 1 - _x(n)),
+        _KL,
+    ),
+    *_CONSTANTS,
+)
+
+
+def _log_sum(named: Named) -> Tensor:
+    return functional.softplus(named["logits"])
+
+
+_PAPER = "Paper has a probability too: what does the formula say at x = 0?"
+_LOGIT = (  # the same log-probability, as it is usually programmed
+    Term("x times the logit", "ink", lambda n: _x(n) * n["logits"]),
+    Term("the logit", "logit", lambda n: n["logits"]),
+    Term("log(1 + exp(logit))", "normaliser", _log_sum),
+    Term("x log(1 + exp(logit))", "normaliser", lambda n: _x(n) * _log_sum(n), _PAPER),
+    Term(
+        "exp(logit)",
+        "normaliser",
+        lambda n: n["logits"].exp(),
+        "The normaliser is a logarithm.",
+    ),
+    *_CONSTANTS,
+)
+
+
+def _log_rest(named: Named) -> Tensor:
+    return (1 - _x(named)).log()
+
+
+_ENTROPY = (
+    Term("x log x", "ink", lambda n: _x(n) * _x(n).log()),
+    Term("(1 - x) log(1 - x)", "paper", lambda n: (1 - _x(n)) * _log_rest(n)),
+    Term("x log(1 - x)", "paper", lambda n: _x(n) * _log_rest(n)),
+    Term("(1 - x) log x", "ink", lambda n: (1 - _x(n)) * _x(n).log()),
+    Term("x", "square", _x),
+    Term("x²", "square", lambda n: _x(n) ** 2, "That is a variance's."),
+    *_CONSTANTS,
+)
+
+
+def _error_over(
+    power: float, shape: Callable[[Tensor], Tensor] = torch.square
+) -> Callable[[Named], Tensor]:
+    """The error, its square or size, over a power of σ."""
+    return lambda n: shape(n["x"] - n["mean"]) * (-0.5 * power * n["log_var"]).exp()
+
+
+_SQUARE = "The Gaussian's log-density holds the square of the error."
+_IS_LOG = "A log-density holds the logarithm of the variance, and log_var is that."
+_DENSITY = (
+    Term("log σ²", "log-variance", lambda n: n["log_var"]),
+    Term("σ²", "log-variance", lambda n: n["log_var"].exp(), _IS_LOG),
+    Term("σ", "log-variance", lambda n: (0.5 * n["log_var"]).exp(), _IS_LOG),
+    Term("(x - mean)²/σ²", "error", _error_over(2)),
+    Term("(x - mean)²/σ", "error", _error_over(1), _SIGMA),
+    Term("(x - mean)²/σ⁴", "error", _error_over(4), _SIGMA),
+    Term("(x - mean)²", "error", _error_over(0), "Errors count in units of σ."),
+    Term("(x - mean)²·σ²", "error", _error_over(-2), "A wide Gaussian forgives them."),
+    Term("|x - mean|/σ", "error", _error_over(1, torch.abs), _SQUARE),
+    Term("|x - mean|/σ²", "error", _error_over(2, torch.abs), _SQUARE),
+    Term("|x - mean|", "error", _error_over(0, torch.abs), _SQUARE),
+    Term("(x - mean)/σ²", "error", _error_over(2, torch.clone), _SQUARE),
+    Term("(x - mean)/σ", "error", _error_over(1, torch.clone), _SQUARE),
+    *_CONSTANTS,
+)
+
+
+def _pixels(draw: Draw, batch: int, size: int) -> tuple[Tensor, Tensor]:
+    return _grey(draw, batch, size), draw.normal(batch, size, scale=2.0)
+
+
+add_formula(
+    LAWS,
+    CASES["bernoulli_log_likelihood"],
+    Formula(_pixels, _PIXEL),
+    Formula(_pixels, _LOGIT),
+)
+add_formula(
+    LAWS,
+    CASES["entropy_floor"],
+    Formula(lambda d, b, n: (_grey(d, b, n),), _ENTROPY),
+)
+add_formula(
+    LAWS,
+    CASES["gaussian_log_likelihood"],
+    Formula(lambda d, b, n: _triple(d, b, n), _DENSITY),
+)
+
+
 # --- laws of this lesson --------------------------------------------------------------
+
+
+@LAWS.law(
+    "binarize",
+    "dtype of x",
+    "the image keeps its dtype, whatever the noise's",
+    role=FORM,
+)
+def _(subject: Subject, truth: Truth, draw: Draw) -> None:
+    cases = CASES["binarize"]
+    for own, other in (
+        (torch.float64, torch.float32),
+        (torch.float32, torch.float64),
+    ):
+        x, uniform = draw.uniform(4, 5), draw.uniform(3, 4, 5)
+        args = (x.to(own), uniform.to(other))
+        note = f"x is {own}, uniform {other}".replace("torch.", "")
+        what, expected = tried(cases, Case(args, note=note)), truth("binarize", *args)
+        try:
+            got = subject.call(cases.exercise, *args)
+        except SubjectError as error:
+            if not of_dtype(error.message):
+                raise
+            continue  # whoever refuses to mix dtypes gives none that is wrong
+        compare(got, expected, what=what, rtol=LOOSE, dtype=own)
 
 
 @LAWS.law("binarize", "ties", "uniform < x is strict: a tie makes the pixel 0")

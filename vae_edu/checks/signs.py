@@ -665,6 +665,13 @@ _ALL = (
         "form",
     ),
     Sign(
+        "grad-mode",
+        "Autograd is left switched off",
+        "After the call no gradient is recorded any more, for anybody: whoever "
+        "switches it off switches it on again. A `with torch.no_grad():` block does.",
+        "form",
+    ),
+    Sign(
         "input-detached",
         "The input is detached on entry",
         "The parameters learn, and no gradient reaches {what}: whoever asks how the "
