@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from vae_edu.checks.draw import Draw
-from vae_edu.checks.law import FLOAT32, LOOSE, Broken, Laws, Truth, compare
+from vae_edu.checks.law import FLOAT32, LOOSE, VALUE, Broken, Laws, Truth, compare
+from vae_edu.checks.signs import sign
 from vae_edu.checks.standard import Case, Cases, add_standard, tried
 from vae_edu.probes import ModelProbe, OptimizerProbe
 from vae_edu.subject import Answer, Subject, SubjectError
@@ -29,6 +30,8 @@ def _batches(draw: Draw) -> Iterator[Case]:
     yield Case((draw.normal(2, 5), 1), note="two examples")
     yield Case((draw.normal(6, 6), 5), note="as many parameters as examples")
     yield Case((draw.normal(40, 1), 16), note="a single parameter")
+    many = draw.integer(101, 140)
+    yield Case((3 * draw.normal(many, 2), 10), note=f"{many} examples")
 
 
 def _shared_gradients(draw: Draw) -> Iterator[Case]:
@@ -235,9 +238,8 @@ def step_values(subject: Subject, truth: Truth, draw: Draw) -> None:
         expect_weights(answer, expected, case, how, 1e-10)
 
 
-LAWS.law("train_step", "values", "the step and the numbers returned are right")(
-    step_values
-)
+_VALUES = "the step and the numbers returned are right"
+LAWS.law("train_step", "values", _VALUES, role=VALUE)(step_values)
 _MODELS = ("float32", "device")  # laws of their own below, where the input is a model
 _SKIP = {
     "train_step": ("values", *_MODELS),
@@ -314,17 +316,20 @@ def _(subject: Subject, truth: Truth, draw: Draw) -> None:
         _expect_flags(answer, "train_step")
 
 
-def _expect_flags(answer: Answer, name: str) -> None:
+def _expect_flags(answer: Answer, name: str, *, tracked: bool = True) -> None:
     if "grad mode" in answer.switched:
+        now, advice = (
+            ("off", "ends by itself") if tracked else ("on", "puts back what was")
+        )
         raise Broken(
-            f"After {name}, gradients are off for the whole program. Use "
-            "`with torch.no_grad():`, which ends by itself.",
-            "left grad",
+            f"After {name}, gradients are {now} for the whole program; they were not "
+            f"before. Use `with torch.no_grad():`, which {advice}.",
+            "trace",
         )
     if answer.switched:
         raise Broken(
             f"{name} left another requires_grad on {', '.join(answer.switched)}.",
-            "left grad",
+            "trace",
         )
 
 
@@ -379,10 +384,10 @@ def _expect_state(
             raise Broken(
                 f"{name} left the parameter {key!r} in another dtype. .float() and "
                 ".double() change a module itself.",
-                "dtype",
+                "trace",
             )
         if values and not torch.equal(now, before):
-            raise Broken(f"{name} changed the parameter {key!r}.", "mutated")
+            raise Broken(f"{name} changed the parameter {key!r}.", "trace")
 
 
 @LAWS.law("train_step", "another device", "no device is written into the code")
@@ -402,6 +407,7 @@ def _expect_any_device(subject: Subject, name: str, case: Case) -> None:
             f"{tried(CASES[name], case)} fails where model, x and eps are on another "
             "device (a GPU): the code moves one of them. Leave all where they are.",
             "device",
+            sign=sign("cpu-tensor"),
         ) from None
 
 
@@ -418,6 +424,7 @@ def expect_mean(subject: Subject, truth: Truth, args: Sequence[Any], how: str) -
     "evaluate",
     "unequal batches",
     "the mean is over all examples, however it is batched",
+    role=VALUE,
 )
 def _(subject: Subject, truth: Truth, draw: Draw) -> None:
     for n in (1109, 1000):
@@ -457,7 +464,7 @@ def _(subject: Subject, truth: Truth, draw: Draw) -> None:
             raise Broken(
                 f"evaluate {left} the model's parameters. Measuring needs neither: "
                 "the memory of a graph grows with the number of images.",
-                "left grad",
+                "trace",
             )
 
 
@@ -468,6 +475,8 @@ def _(subject: Subject, truth: Truth, draw: Draw) -> None:
         answer = subject.ask("evaluate", model, *images(draw, model, 5))
         _expect_flags(answer, "evaluate")
         _expect_state(answer, model, "evaluate", values=True)
+        answer = subject.ask_untracked("evaluate", model, *images(draw, model, 5))
+        _expect_flags(answer, "evaluate", tracked=False)
 
 
 @LAWS.law("evaluate", "extremes", "the mean is the true, finite one for extreme logits")
