@@ -50,7 +50,8 @@ def add_signs(cases: Cases) -> Callable[[Subject, Truth, Draw], Sign | None]:
         got = [_asked(subject, cases, case) for case in made]
         if any(value is None for value in got) or all(map(_alike, got, right)):
             return None
-        if not all(map(_alike, [_asked(subject, cases, c) for c in made], got)):
+        again = [_asked(subject, cases, case) for case in made]
+        if not all(map(_unmoved, got, again)):
             return sign("restless")
         for found, values in changes:
             if values is not None and _all_alike(got, values):
@@ -65,6 +66,11 @@ def _asked(subject: Subject, cases: Cases, case: Case) -> Any:
         return subject.call(cases.exercise, *case.args)
     except SubjectError:
         return None
+
+
+def _unmoved(got: Any, again: Any) -> bool:
+    """Whether two calls gave the same, where NaN is the same as NaN."""
+    return _alike(got, again) or repr(got) == repr(again)
 
 
 # --- changed inputs -------------------------------------------------------------------
