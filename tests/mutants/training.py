@@ -437,6 +437,7 @@ def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
     "adam_update",
     "m and v are renewed in place",
     "mul_ and add_ write into the caller's tensors. Here new ones are asked for.",
+    "in-place",
 )
 def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
     m.mul_(beta1).add_((1 - beta1) * grad)
@@ -470,6 +471,7 @@ def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
     "adam_update",
     "A vector is expected",
     "Parameters are matrices too, and single numbers. Elementwise code needs no index.",
+    "written-for-a-batch",
 )
 def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
     rows = [
@@ -532,13 +534,14 @@ def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
 
 @mutant(
     "adam_update",
-    "The steps are counted one too far",
-    "Step number 1 is corrected with the first power of beta.",
+    "The power is t - 1",
+    "In step number 1 the first power of beta belongs there. What is divided by with "
+    "power 0?",
 )
 def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
     _, m, v = _adam(grad, m, v, step, lr, beta1, beta2, eps)
     return (
-        _quotient(m, v, 1 - beta1 ** (step + 1), 1 - beta2 ** (step + 1), lr, eps),
+        _quotient(m, v, 1 - beta1 ** (step - 1), 1 - beta2 ** (step - 1), lr, eps),
         m,
         v,
     )
@@ -1039,6 +1042,7 @@ def _(model, optimizer, x, eps, beta=1.0):
     "The noise is drawn inside",
     "eps is an argument, so that a step can be repeated and compared. It is not used "
     "here.",
+    "noise-inside",
 )
 def _(model, optimizer, x, eps, beta=1.0):
     generator = torch.Generator().manual_seed(0)
@@ -1067,6 +1071,21 @@ def _(model, optimizer, x, eps, beta=1.0):
 )
 def _(model, optimizer, x, eps, beta=1.0):
     terms = [len(x) * t for t in _terms(model, x, eps, beta)]
+    _stepped(optimizer, terms[0])
+    return _numbers(terms)
+
+
+@mutant(
+    "train_step",
+    "Averaged over pixels and latents as well",
+    "The loss of lesson 07 sums them: a mean makes each step smaller, and weighs the KL by "
+    "numbers that nobody chose.",
+)
+def _(model, optimizer, x, eps, beta=1.0):
+    logits, mu, log_var, _ = model(x, eps)
+    _, reconstruction, kl = negative_elbo(x, logits, mu, log_var)
+    reconstruction, kl = reconstruction / logits.shape[1], kl / mu.shape[1]
+    terms = (reconstruction + beta * kl, reconstruction, kl)
     _stepped(optimizer, terms[0])
     return _numbers(terms)
 
