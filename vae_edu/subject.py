@@ -197,10 +197,11 @@ class Engine:
             args = [inputs[str(i)] for i in range(len(args))]
             kwargs = {k: inputs[k] for k in kwargs}
         other_device = OtherDevice() if request.options.get("trap") else nullcontext()
-        with torch.enable_grad(), other_device:
+        tracked = not request.options.get("untracked")
+        with torch.set_grad_enabled(tracked), other_device:
             for _ in range(shop.rounds):
                 value = function(*args, **kwargs)
-            tracking = torch.is_grad_enabled()
+            switched = torch.is_grad_enabled() != tracked
         answer = Answer(value=normal(value), state_grads=dict(shop.found()))
         if request.cotangents:
             leaves = [inputs[name] for name in request.wrt]
@@ -208,7 +209,7 @@ class Engine:
         answer.changed = [*_changed(request, inputs), *self._overwritten(value)]
         answer.left_grad = shop.left_grad() or _left_behind([*inputs.values(), *roots])
         answer.switched = [*_switched(inputs, wrt), *shop.switched()]
-        answer.switched += ["grad mode"] * (not tracking)
+        answer.switched += ["grad mode"] * switched
         answer.shapes = shop.shapes
         return answer
 
@@ -405,6 +406,11 @@ class Subject:
     def ask(self, name: str, *args: Any, **kwargs: Any) -> Answer:
         """As `call`, with everything else that was noticed."""
         return self.perform(Request("call", name, args=args, kwargs=kwargs))
+
+    def ask_untracked(self, name: str, *args: Any) -> Answer:
+        """As `ask`, by a caller who has switched gradients off."""
+        options = {"untracked": True}
+        return self.perform(Request("call", name, args=args, options=options))
 
     def on_another_device(self, name: str, *args: Any) -> Any:
         """As `call`, where code that chooses a device fails; see `OtherDevice`."""

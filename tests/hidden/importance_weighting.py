@@ -136,6 +136,8 @@ def _(subject: Subject, truth: Truth, draw: Draw) -> None:
         (2, 2, 2, 2),
         (3, 1, 3, 1),
         (1, 3, 1, 3),
+        (130, 2, 3, 2),
+        (2, 70, 3, 2),
     ):
         args = weighing(draw, *sizes)
         _expect_all(subject, truth, draw, "log_importance_weights", Case(args, 60))
@@ -157,6 +159,9 @@ def _expect_weightless(
     within[:5, 3] = -INF
     case = Case((within,), 1e4 if in_logs else 1.0, "-inf beside ±1e4")
     expect(subject, truth, name, case)
+    many = 2 * draw.normal(5003, 1) - 5  # as many as a test score takes, and no more
+    many[7::11] = -INF
+    expect(subject, truth, name, Case((many,), 10, "5,003 samples, some are -inf"))
 
 
 @LAWS.law("iwae_bound", "weights of 0", WEIGHTLESS, hidden=True)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from vae_edu.checks.draw import Draw
-from vae_edu.checks.law import LOOSE, Laws, Truth, compare
+from vae_edu.checks.law import LOOSE, VALUE, Laws, Truth, compare
 from vae_edu.checks.standard import Case, add_fresh
 from vae_edu.checks.training import (
     CASES,
@@ -133,7 +133,7 @@ for _cases in CASES.values():
     if _cases.exercise != "train_step":
         add_fresh(LAWS, _cases)
 _FRESH = "the step and its numbers are right for inputs that were never published"
-LAWS.law("train_step", "fresh inputs", _FRESH, hidden=True)(step_values)
+LAWS.law("train_step", "fresh inputs", _FRESH, hidden=True, role=VALUE)(step_values)
 
 
 @LAWS.law(
@@ -152,7 +152,11 @@ def _a_training_loop(subject: Subject, truth: Truth, draw: Draw) -> None:
 
 
 @LAWS.law(
-    "evaluate", "set sizes", "round numbers of images, and thousands", hidden=True
+    "evaluate",
+    "set sizes",
+    "round numbers of images, and thousands",
+    hidden=True,
+    role=VALUE,
 )
 def _set_sizes(subject: Subject, truth: Truth, draw: Draw) -> None:
     for n in (64, 128, 500, 1024, 10007):

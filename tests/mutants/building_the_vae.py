@@ -1966,6 +1966,19 @@ def _(x, logits, mu, log_var, beta=1.0):
 
 @mutant(
     "negative_elbo",
+    "The logits go to a loss that takes probabilities",
+    "binary_cross_entropy takes probabilities, and a logit may be any number. Its sibling "
+    "..._with_logits takes them as they are.",
+    "logits-for-probabilities",
+)
+def _(x, logits, mu, log_var, beta=1.0):
+    cost = torch.nn.functional.binary_cross_entropy(logits, x, reduction="none").sum(-1)
+    reconstruction, kl = cost.mean(), _kl(mu, log_var).mean()
+    return reconstruction + beta * kl, reconstruction, kl
+
+
+@mutant(
+    "negative_elbo",
     "Images and logits change places",
     "One of the two is data, the other what the decoder says of it. In which order does "
     "bernoulli_log_likelihood take them?",
@@ -2495,6 +2508,73 @@ def _(grad_z, mu, log_var, eps, beta=1.0):
 
 @mutant(
     "head_gradients",
+    "The KL's part is missing from the first result",
+    "The KL has a part in both results: how does it change with mu?",
+)
+def _(grad_z, mu, log_var, eps, beta=1.0):
+    through = grad_z * eps * (log_var / 2).exp() / 2
+    return grad_z + 0 * mu, through + beta * (log_var.exp() - 1) / 2
+
+
+@mutant(
+    "head_gradients",
+    "The KL's part is missing from the second result",
+    "The KL has a part in both results: how does it change with log_var?",
+)
+def _(grad_z, mu, log_var, eps, beta=1.0):
+    return grad_z + beta * mu, grad_z * eps * (log_var / 2).exp() / 2
+
+
+@mutant(
+    "head_gradients",
+    "The gradient of the batch's mean",
+    "Each row is the gradient of its own example's cost, whatever the size of the batch.",
+    "divided-by-batch",
+)
+def _(grad_z, mu, log_var, eps, beta=1.0):
+    through = grad_z * eps * (log_var / 2).exp() / 2
+    first, second = grad_z + beta * mu, through + beta * (log_var.exp() - 1) / 2
+    return first / len(mu), second / len(mu)
+
+
+@mutant(
+    "head_gradients",
+    "The KL's part is divided by the batch",
+    "The cost of one example has the whole KL of that example in it.",
+)
+def _(grad_z, mu, log_var, eps, beta=1.0):
+    part = beta / len(mu)
+    through = grad_z * eps * (log_var / 2).exp() / 2
+    return grad_z + part * mu, through + part * (log_var.exp() - 1) / 2
+
+
+@mutant(
+    "head_gradients",
+    "log_var is taken for the log of sigma",
+    "log_var is log sigma squared. How does sigma depend on it, and what does its derivative bring "
+    "down?",
+    "log-sigma",
+)
+def _(grad_z, mu, log_var, eps, beta=1.0):
+    through = grad_z * eps * log_var.exp()
+    return grad_z + beta * mu, through + beta * ((2 * log_var).exp() - 1)
+
+
+@mutant(
+    "head_gradients",
+    "Only the first hundred rows",
+    "Every row of the batch is asked for, however many there are.",
+)
+def _(grad_z, mu, log_var, eps, beta=1.0):
+    first = (torch.arange(len(mu)) < 100).to(mu.dtype)[:, None]
+    through = grad_z * eps * (log_var / 2).exp() / 2
+    return first * (grad_z + beta * mu), first * (
+        through + beta * (log_var.exp() - 1) / 2
+    )
+
+
+@mutant(
+    "head_gradients",
     "The two gradients change places",
     "The docstring has the gradient in mu first.",
 )
@@ -2518,6 +2598,7 @@ def _(grad_z, mu, log_var, eps, beta=1.0):
     "head_gradients",
     "Autograd on the caller's tensors",
     "The inputs belong to the caller, and are left with a gradient that nobody asked for.",
+    "grad-left",
 )
 def _(grad_z, mu, log_var, eps, beta=1.0):
     for tensor in (mu, log_var):

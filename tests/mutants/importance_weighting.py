@@ -468,6 +468,28 @@ def _(log_weights: Tensor) -> Tensor:
 
 @mutant(
     "iwae_bound",
+    "Only the first hundred samples are looked at",
+    "The mean is over all samples that were drawn, however many.",
+)
+def _(log_weights: Tensor) -> Tensor:
+    kept = log_weights[:100]
+    return kept.logsumexp(0) - math.log(len(kept))
+
+
+@mutant(
+    "iwae_bound",
+    "The log-weights are clamped",
+    "Beyond the bound every log-weight is the bound. What may be taken out of all of them, and "
+    "added outside the logarithm?",
+    "extremes-wrong",
+)
+def _(log_weights: Tensor) -> Tensor:
+    kept = log_weights.clamp(-700, 700).exp()
+    return kept.mean(0).log()
+
+
+@mutant(
+    "iwae_bound",
     "Dimensions of size 1 are dropped",
     "squeeze drops the batch too where it holds one example. Name the dimension to be reduced.",
 )
@@ -584,8 +606,28 @@ def _(log_weights: Tensor) -> Tensor:
     "It is not small beside weights of e to the -100.",
 )
 def _(log_weights: Tensor) -> Tensor:
-    weights = log_weights.clamp(max=600).exp()
+    weights = log_weights.exp()
     return weights / (weights.sum(0) + 1e-20)
+
+
+@mutant(
+    "normalized_weights",
+    "The log-weights are clamped",
+    "Below or above the bound all weights are the same. Only ratios matter: what may be taken out "
+    "of all of them without changing one?",
+)
+def _(log_weights: Tensor) -> Tensor:
+    return log_weights.clamp(-600, 600).softmax(0)
+
+
+@mutant(
+    "normalized_weights",
+    "Only the first hundred samples share the unit",
+    "Every sample that was drawn has a part in the sum, the last as much as the first.",
+)
+def _(log_weights: Tensor) -> Tensor:
+    kept = log_weights[:100].softmax(0)
+    return torch.cat([kept, 0 * log_weights[100:]])
 
 
 @mutant(
@@ -650,6 +692,7 @@ def _(log_weights: Tensor) -> Tensor:
     "normalized_weights",
     "torch's default dtype",
     "float() is float32, whatever the log-weights are.",
+    "float32-inside",
 )
 def _(log_weights: Tensor) -> Tensor:
     return log_weights.softmax(0).float()
@@ -812,8 +855,27 @@ def _(log_weights: Tensor) -> Tensor:
     "It is not small beside the square of e to the -100.",
 )
 def _(log_weights: Tensor) -> Tensor:
-    weights = log_weights.clamp(max=300).exp()
+    weights = log_weights.exp()
     return weights.sum(0) ** 2 / (weights.square().sum(0) + 1e-30)
+
+
+@mutant(
+    "effective_sample_size",
+    "The log-weights are clamped",
+    "Below or above the bound all weights are the same. Only ratios matter: what may be taken out "
+    "of all of them without changing one?",
+)
+def _(log_weights: Tensor) -> Tensor:
+    return 1 / log_weights.clamp(-300, 300).softmax(0).square().sum(0)
+
+
+@mutant(
+    "effective_sample_size",
+    "Only the first hundred samples are looked at",
+    "Every sample that was drawn has a part in both sums.",
+)
+def _(log_weights: Tensor) -> Tensor:
+    return 1 / log_weights[:100].softmax(0).square().sum(0)
 
 
 @mutant(
@@ -871,6 +933,7 @@ def _(log_weights: Tensor) -> Tensor:
     "torch's default dtype",
     "A number of samples is a number like any other: float() is float32, whatever the "
     "log-weights are.",
+    "float32-inside",
 )
 def _(log_weights: Tensor) -> Tensor:
     return (1 / log_weights.softmax(0).square().sum(0)).float()
@@ -901,6 +964,24 @@ def _(mu: Tensor) -> Tensor:
 )
 def _(mu: Tensor) -> Tensor:
     return _flags(mu.var(0, correction=0).sqrt(), mu)
+
+
+@mutant(
+    "active_units",
+    "The widest distance is compared with the threshold of a variance",
+    "A distance is in the unit of mu, a variance in its square, and one odd image decides alone.",
+)
+def _(mu: Tensor) -> Tensor:
+    return _flags(mu.amax(0) - mu.amin(0), mu)
+
+
+@mutant(
+    "active_units",
+    "The sum of squares, not their mean",
+    "With twice as many images it would be twice as large. What is the 1/n for?",
+)
+def _(mu: Tensor) -> Tensor:
+    return _flags((mu - mu.mean(0)).square().sum(0), mu)
 
 
 @mutant(
@@ -979,6 +1060,7 @@ def _(mu: Tensor) -> Tensor:
     "active_units",
     "torch's default dtype",
     "float() is float32, whatever mu is.",
+    "float32-inside",
 )
 def _(mu: Tensor) -> Tensor:
     return (mu.var(0, correction=0) > 0.01).float()

@@ -60,6 +60,80 @@ def _(gradients, batch_size):
 
 @mutant(
     "minibatch_variance",
+    "The variance is divided without a remainder",
+    "// rounds down to a whole number. Which quotients in the formula are whole numbers?",
+)
+def _(gradients, batch_size):
+    n = len(gradients)
+    return gradients.var(0, correction=0) // batch_size * (n - batch_size) / (n - 1)
+
+
+@mutant(
+    "minibatch_variance",
+    "The correction for the set is divided without a remainder",
+    "(N - B) // (N - 1) is 0 for any batch of more than one. A single / keeps the fraction.",
+)
+def _(gradients, batch_size):
+    n = len(gradients)
+    return gradients.var(0, correction=0) / batch_size * ((n - batch_size) // (n - 1))
+
+
+@mutant(
+    "minibatch_variance",
+    "The number of batches, rounded down",
+    "N // B counts whole batches. A batch size need not divide N, and the noise of one batch does "
+    "not depend on how many there are.",
+)
+def _(gradients, batch_size):
+    n = len(gradients)
+    return gradients.var(0, correction=0) * (n // batch_size - 1) / (n - 1)
+
+
+@mutant(
+    "minibatch_variance",
+    "One factor too few: not divided by the batch size",
+    "A larger batch averages more: which factor says that, beside the one for the finite set?",
+)
+def _(gradients, batch_size):
+    n = len(gradients)
+    return gradients.var(0, correction=0) * (n - batch_size) / (n - 1)
+
+
+@mutant(
+    "minibatch_variance",
+    "The sum of squares, not their mean",
+    "sigma squared is a mean over the N gradients, so it does not grow with their number.",
+)
+def _(gradients, batch_size):
+    n = len(gradients)
+    spread = (gradients - gradients.mean(0)).square().sum(0)
+    return spread / batch_size * (n - batch_size) / (n - 1)
+
+
+@mutant(
+    "minibatch_variance",
+    "The correction is upside down",
+    "A batch that is the whole set has no noise. Is the factor 0 there?",
+)
+def _(gradients, batch_size):
+    n = len(gradients)
+    return gradients.var(0, correction=0) / batch_size * (n - 1) / (n - batch_size)
+
+
+@mutant(
+    "minibatch_variance",
+    "Only the first gradients are looked at",
+    "The N gradients are all there are, however many.",
+)
+def _(gradients, batch_size):
+    n = len(gradients)
+    return (
+        gradients[:100].var(0, correction=0) / batch_size * (n - batch_size) / (n - 1)
+    )
+
+
+@mutant(
+    "minibatch_variance",
     "The standard deviation",
     "Variances of independent things add, standard deviations do not. Which one is "
     "asked for?",
@@ -363,6 +437,7 @@ def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
     "adam_update",
     "m and v are renewed in place",
     "mul_ and add_ write into the caller's tensors. Here new ones are asked for.",
+    "in-place",
 )
 def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
     m.mul_(beta1).add_((1 - beta1) * grad)
@@ -396,6 +471,7 @@ def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
     "adam_update",
     "A vector is expected",
     "Parameters are matrices too, and single numbers. Elementwise code needs no index.",
+    "written-for-a-batch",
 )
 def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
     rows = [
@@ -427,6 +503,225 @@ def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
     _, m, v = _adam(grad, m, v, step, lr, beta1, beta2, eps)
     v = v.clamp(min=1e-12)
     return -lr * m / (1 - beta1**step) / ((v / (1 - beta2**step)).sqrt() + eps), m, v
+
+
+def _quotient(m, v, first, second, lr, eps):
+    """The update with any two corrections."""
+    return -lr * (m / first) / ((v / second).sqrt() + eps)
+
+
+@mutant(
+    "adam_update",
+    "The decays are squared, not raised to the power t",
+    "After how many steps is the correction 1 - beta squared? The power is the number "
+    "of the step.",
+)
+def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    _, m, v = _adam(grad, m, v, step, lr, beta1, beta2, eps)
+    return _quotient(m, v, 1 - beta1**2, 1 - beta2**2, lr, eps), m, v
+
+
+@mutant(
+    "adam_update",
+    "The decays are not raised to the power t",
+    "1 - beta is right for the first step alone. How much of the start is left in m "
+    "after t of them?",
+)
+def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    _, m, v = _adam(grad, m, v, step, lr, beta1, beta2, eps)
+    return _quotient(m, v, 1 - beta1, 1 - beta2, lr, eps), m, v
+
+
+@mutant(
+    "adam_update",
+    "The power is t - 1",
+    "In step number 1 the first power of beta belongs there. What is divided by with "
+    "power 0?",
+)
+def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    _, m, v = _adam(grad, m, v, step, lr, beta1, beta2, eps)
+    return (
+        _quotient(m, v, 1 - beta1 ** (step - 1), 1 - beta2 ** (step - 1), lr, eps),
+        m,
+        v,
+    )
+
+
+@mutant(
+    "adam_update",
+    "The decays are multiplied by t",
+    "What is left of the start shrinks by a factor in each step: a power, not a "
+    "product.",
+)
+def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    _, m, v = _adam(grad, m, v, step, lr, beta1, beta2, eps)
+    return _quotient(m, v, 1 - beta1 * step, 1 - beta2 * step, lr, eps), m, v
+
+
+@mutant(
+    "adam_update",
+    "The power is taken of 1 - beta",
+    "After t steps, beta to the power t is left of the start. Which of the two is "
+    "raised, beta or what it leaves over?",
+)
+def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    _, m, v = _adam(grad, m, v, step, lr, beta1, beta2, eps)
+    return _quotient(m, v, (1 - beta1) ** step, (1 - beta2) ** step, lr, eps), m, v
+
+
+@mutant(
+    "adam_update",
+    "The corrections multiply",
+    "m is too small at first. Does the correction make it larger here?",
+)
+def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    _, m, v = _adam(grad, m, v, step, lr, beta1, beta2, eps)
+    return _quotient(m, v, 1 / (1 - beta1**step), 1 / (1 - beta2**step), lr, eps), m, v
+
+
+@mutant(
+    "adam_update",
+    "The corrections change places",
+    "Each mean began at 0 and has a memory of its own. Which decay is whose?",
+)
+def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    _, m, v = _adam(grad, m, v, step, lr, beta1, beta2, eps)
+    return _quotient(m, v, 1 - beta2**step, 1 - beta1**step, lr, eps), m, v
+
+
+@mutant(
+    "adam_update",
+    "v is corrected with a squared power",
+    "v has a decay of its own, and the power is t, as for m. That v averages squares "
+    "does not change it.",
+)
+def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    _, m, v = _adam(grad, m, v, step, lr, beta1, beta2, eps)
+    return _quotient(m, v, 1 - beta1**step, 1 - beta2 ** (2 * step), lr, eps), m, v
+
+
+@mutant(
+    "adam_update",
+    "Only v is corrected",
+    "m starts at 0 too: in the first step it holds a part of the gradient only.",
+)
+def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    _, m, v = _adam(grad, m, v, step, lr, beta1, beta2, eps)
+    return _quotient(m, v, 1, 1 - beta2**step, lr, eps), m, v
+
+
+@mutant(
+    "adam_update",
+    "eps at the uncorrected root",
+    "The corrections may be taken together, as one factor of the step size. Then eps "
+    "must be scaled as well: it is added to the corrected root.",
+)
+def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    _, m, v = _adam(grad, m, v, step, lr, beta1, beta2, eps)
+    size = lr * (1 - beta2**step) ** 0.5 / (1 - beta1**step)
+    return -size * m / (v.sqrt() + eps), m, v
+
+
+@mutant(
+    "adam_update",
+    "The corrections are written with the usual betas",
+    "0.9 and 0.999 are defaults. What are the arguments for?",
+)
+def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    _, m, v = _adam(grad, m, v, step, lr, beta1, beta2, eps)
+    return _quotient(m, v, 1 - 0.9**step, 1 - 0.999**step, lr, eps), m, v
+
+
+@mutant(
+    "adam_update",
+    "The usual betas, whatever is given",
+    "0.9 and 0.999 are defaults. A caller who gives others gets the same step here.",
+)
+def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    return _adam(grad, m, v, step, lr, 0.9, 0.999, eps)
+
+
+@mutant(
+    "adam_update",
+    "The means are written with the usual betas",
+    "The corrections use the arguments, and what they correct was averaged with other decays.",
+)
+def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    m = 0.9 * m + 0.1 * grad
+    v = 0.999 * v + 0.001 * grad**2
+    return _quotient(m, v, 1 - beta1**step, 1 - beta2**step, lr, eps), m, v
+
+
+@mutant(
+    "adam_update",
+    "The usual step size, whatever is given",
+    "lr is an argument: 1e-3 is its default and no more.",
+)
+def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    return _adam(grad, m, v, step, 1e-3, beta1, beta2, eps)
+
+
+@mutant(
+    "adam_update",
+    "The step size is forgotten",
+    "Without lr the step is about 1 for every parameter.",
+)
+def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    return _adam(grad, m, v, step, 1.0, beta1, beta2, eps)
+
+
+@mutant(
+    "adam_update",
+    "The gradient itself is divided by the root",
+    "That is RMSprop. What is the first of the two means for?",
+)
+def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    _, m, v = _adam(grad, m, v, step, lr, beta1, beta2, eps)
+    return -lr * grad / ((v / (1 - beta2**step)).sqrt() + eps), m, v
+
+
+@mutant(
+    "adam_update",
+    "m and v change places in the quotient",
+    "A parameter with large gradients should not take larger steps. Which of the two "
+    "means is below?",
+)
+def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    _, m, v = _adam(grad, m, v, step, lr, beta1, beta2, eps)
+    m_hat, v_hat = m / (1 - beta1**step), v / (1 - beta2**step)
+    return -lr * v_hat / (m_hat.sqrt() + eps), m, v
+
+
+@mutant(
+    "adam_update",
+    "m and v change places on entry",
+    "Each mean is continued from its own past: m from m, v from v.",
+)
+def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    return _adam(grad, v, m, step, lr, beta1, beta2, eps)
+
+
+@mutant(
+    "adam_update",
+    "The new mean square is made from m",
+    "v averages the squares of the gradients, m the gradients: m squared forgets how "
+    "much they vary.",
+)
+def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    m = beta1 * m + (1 - beta1) * grad
+    v = beta2 * v + (1 - beta2) * m**2
+    return _quotient(m, v, 1 - beta1**step, 1 - beta2**step, lr, eps), m, v
+
+
+@mutant(
+    "adam_update",
+    "The gradient is added whole",
+    "A running mean keeps a part beta of the old and adds a part 1 - beta of the new.",
+)
+def _(grad, m, v, step, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
+    m = beta1 * m + grad
+    v = beta2 * v + grad**2
+    return _quotient(m, v, 1 - beta1**step, 1 - beta2**step, lr, eps), m, v
 
 
 # --- train_step -----------------------------------------------------------------------
@@ -747,6 +1042,7 @@ def _(model, optimizer, x, eps, beta=1.0):
     "The noise is drawn inside",
     "eps is an argument, so that a step can be repeated and compared. It is not used "
     "here.",
+    "noise-inside",
 )
 def _(model, optimizer, x, eps, beta=1.0):
     generator = torch.Generator().manual_seed(0)
@@ -775,6 +1071,21 @@ def _(model, optimizer, x, eps, beta=1.0):
 )
 def _(model, optimizer, x, eps, beta=1.0):
     terms = [len(x) * t for t in _terms(model, x, eps, beta)]
+    _stepped(optimizer, terms[0])
+    return _numbers(terms)
+
+
+@mutant(
+    "train_step",
+    "Averaged over pixels and latents as well",
+    "The loss of lesson 07 sums them: a mean makes each step smaller, and weighs the KL by "
+    "numbers that nobody chose.",
+)
+def _(model, optimizer, x, eps, beta=1.0):
+    logits, mu, log_var, _ = model(x, eps)
+    _, reconstruction, kl = negative_elbo(x, logits, mu, log_var)
+    reconstruction, kl = reconstruction / logits.shape[1], kl / mu.shape[1]
+    terms = (reconstruction + beta * kl, reconstruction, kl)
     _stepped(optimizer, terms[0])
     return _numbers(terms)
 
@@ -839,6 +1150,7 @@ def _(model, optimizer, x, eps, beta=1.0):
     "The images are sent to a device by name",
     "On another machine, or beside a model on a GPU, this stops. The caller has put "
     "model and images where they should be.",
+    "cpu-tensor",
 )
 def _(model, optimizer, x, eps, beta=1.0):
     terms = _terms(model, x.to("cpu"), eps.to("cpu"), beta)
@@ -1152,6 +1464,21 @@ def _(model, x, eps):
 
 @mutant(
     "evaluate",
+    "Gradients are switched on at the end",
+    "They may have been off when you were called. What puts back what was, whatever it was?",
+)
+def _(model, x, eps):
+    was = model.training
+    model.eval()
+    torch.set_grad_enabled(False)
+    values = _measured(model, x, eps)
+    torch.set_grad_enabled(True)
+    model.train(was)
+    return values
+
+
+@mutant(
+    "evaluate",
     "The parameters are frozen",
     "requires_grad_(False) is a way to build no graph, and the model cannot be trained "
     "afterwards.",
@@ -1198,6 +1525,7 @@ def _(model, x, eps):
     "The images are sent to a device by name",
     "Beside a model on a GPU this stops. The caller has put model and images where they "
     "should be.",
+    "cpu-tensor",
 )
 def _(model, x, eps):
     was = model.training

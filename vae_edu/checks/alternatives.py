@@ -48,7 +48,7 @@ def add_signs(cases: Cases) -> Callable[[Subject, Truth, Draw], Sign | None]:
         right = [truth(cases.exercise, *case.args) for case in made]
         changes = [(c.sign, _values(cases, c, made, truth)) for c in _changes(cases)]
         got = [_asked(subject, cases, case) for case in made]
-        if any(value is None for value in got) or _all_alike(got, right):
+        if any(value is None for value in got) or all(map(_alike, got, right)):
             return None
         if any(isinstance(value, Wrong) for value in got):
             return of_shape(got[0], right[0], "the call")
@@ -377,7 +377,8 @@ def _of_growth(pairs: Sequence[tuple[Tensor, Tensor]]) -> Sign | None:
 
 
 def _of_constants(got: Sequence[Tensor], right: Sequence[Tensor]) -> Sign | None:
-    if any(g.shape != e.shape for g, e in zip(got, right, strict=True)):
+    same_shapes = all(g.shape == e.shape for g, e in zip(got, right, strict=True))
+    if not same_shapes or not _telling(right):
         return None
     pairs = list(zip(got, right, strict=True))
     difference = torch.cat([(g.double() - e.double()).flatten() for g, e in pairs])

@@ -476,6 +476,7 @@ def _loss_sizes(draw: Draw) -> Iterator[Case]:
         (4, 6, 3, 0.0, "beta is 0"),
         (4, 6, 3, 25.0, "a large beta"),
         (2, 784, 20, 1.0, "as many pixels as MNIST has"),
+        (draw.integer(101, 140), 2, 1, 0.7, "a batch of more than a hundred"),
     ):
         scale = 2e3 if pixels > 100 else 20 * max(1, beta)
         yield Case((*_four(draw, batch, pixels, latent), beta), scale=scale, note=note)
@@ -551,6 +552,8 @@ def _heads_sizes(draw: Draw) -> Iterator[Case]:
     yield Case((*_pull(draw, 4, 1), 0.7), scale=10, note="one latent")
     yield Case((*_pull(draw, 4, 3), 2), scale=20, note="beta is an int")
     yield Case((*_pull(draw, 4, 3), 0.0), scale=10, note="beta is 0")
+    many = draw.integer(101, 140)
+    yield Case((*_pull(draw, many, 2), 0.7), scale=10, note=f"{many} examples")
     grad_z, mu, log_var, eps = _pull(draw, 4, 3)
     yield Case((0 * grad_z, mu, log_var, eps), scale=10, note="a deaf decoder")
     yield Case((grad_z, mu, log_var, 0 * eps), scale=10, note="no noise")

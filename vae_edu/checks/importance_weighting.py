@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
+from vae_edu.checks.alternatives import add_signs
 from vae_edu.checks.draw import Draw
-from vae_edu.checks.law import LOOSE, Laws, Truth, compare
+from vae_edu.checks.law import FORM, LOOSE, Laws, Truth, compare
+from vae_edu.checks.signs import Sign
 from vae_edu.checks.standard import Case, Cases, add_standard, tried
 from vae_edu.subject import Subject
 
@@ -49,6 +51,8 @@ def _weighing_shapes(draw: Draw) -> Iterator[Case]:
         ((3, 3, 3, 3), "all sizes equal"),
         ((4, 4, 5, 3), "as many samples as examples"),
         ((5, 3, 3, 3), "as many examples as pixels and latents"),
+        ((draw.integer(101, 120), 2, 3, 2), "more than a hundred samples"),
+        ((2, draw.integer(101, 120), 3, 2), "more than a hundred examples"),
     ):
         yield Case(weighing(draw, *sizes), scale=30, note=note)
 
@@ -87,6 +91,8 @@ def _log_weights_plain(draw: Draw) -> Iterator[Case]:
         (1.5 * draw.normal(3, 5) + 1,), scale=10, note="more examples than samples"
     )
     yield Case((draw.normal(4, 4),), scale=10, note="as many examples as samples")
+    many = draw.integer(101, 140)
+    yield Case((2 * draw.normal(many, 2) - 5,), scale=10, note=f"{many} samples")
 
 
 def sizes_of(far: float, count: int) -> Tensor:
@@ -97,7 +103,7 @@ def sizes_of(far: float, count: int) -> Tensor:
 def _log_weights_extremes(draw: Draw, scale: float) -> Iterator[Case]:
     for far in (1e4, 400.0, 60.0):
         own = min(scale, far)
-        for shift, words in ((far, f"around {far:g}"), (-far, f"around {-far:g}")):
+        for shift, words in ((-far, f"around {-far:g}"), (far, f"around {far:g}")):
             yield Case((2 * draw.normal(5, 4) + shift,), scale=own, note=words)
         mixed = 2 * draw.normal(6, 4) + sizes_of(far, 4)
         yield Case((mixed,), scale=own, note=f"examples of ±{far:g} and 0")
@@ -157,14 +163,14 @@ def codes(draw: Draw, batch: int, variances: tuple[float, ...]) -> Tensor:
     return unit * torch.tensor(variances, dtype=torch.float64).sqrt()
 
 
-# The threshold is 0.01. Some cross it under a nearby mistake: divided by n - 1, or
-# compared as a standard deviation.
-VARIANCES = (0.5, 0.0096, 0.0104, 2e-4, 3.0, 0.002, 0.04)
+# The threshold is 0.01. Some cross it under a nearby mistake: divided by n - 1,
+# compared as a standard deviation or as the widest distance.
+VARIANCES = (0.5, 0.0096, 0.0104, 2e-4, 3.0, 0.002, 0.04, 6e-5, 0.011, 1.1)
 
 
 def _codes_plain(draw: Draw) -> Iterator[Case]:
     yield Case((codes(draw, 9, VARIANCES),), note="centred means")
-    shifted = codes(draw, 5, VARIANCES) + draw.normal(7)
+    shifted = codes(draw, 5, VARIANCES) + draw.normal(len(VARIANCES))
     yield Case((shifted,), note="means away from 0")
     yield Case((codes(draw, 12, (0.05, 1e-6)) + 3.0,), note="two latents")
     yield Case((codes(draw, 8, (0.0, 0.0, 0.3)),), note="two means never move")
@@ -259,7 +265,7 @@ def _(subject: Subject, truth: Truth, draw: Draw) -> None:
         expect(subject, truth, "active_units", case)
 
 
-@LAWS.law("active_units", "close", "the variance is exact in float64")
+@LAWS.law("active_units", "close", "the variance is exact in float64", role=FORM)
 def _(subject: Subject, truth: Truth, draw: Draw) -> None:
     for case in _codes_close(draw):
         expect(subject, truth, "active_units", case)
@@ -318,3 +324,95 @@ def _(subject: Subject, truth: Truth, draw: Draw) -> None:
     log_weights[:, 1] = -INF
     case = Case((log_weights,), note="all log-weights of one example are -inf")
     expect(subject, truth, "iwae_bound", case)
+
+
+# --- what a broken active_units looks at ----------------------------------------------
+
+_PATTERN = (-1.1, -0.7, -0.2, 0.1, 0.3, 0.4, 0.5, 2.1)  # times a size, plus half of it
+_LADDER = 4000
+_MEASURES: tuple[tuple[str, str, Callable[[Tensor], Tensor], float], ...] = (
+    (
+        "The variance with n - 1",
+        "torch's var divides by n - 1 unless told otherwise. The definition is a mean "
+        "over the n images.",
+        lambda mu: mu.var(0),
+        0.01,
+    ),
+    (
+        "The standard deviation is compared",
+        "0.01 is a threshold for variances; for standard deviations it would be 0.1.",
+        lambda mu: mu.std(0, correction=0),
+        0.01,
+    ),
+    (
+        "The standard deviation is compared",
+        "0.01 is a threshold for variances, and this one is divided by n - 1, too.",
+        lambda mu: mu.std(0),
+        0.01,
+    ),
+    (
+        "The widest distance is compared with the threshold of a variance",
+        "A distance is in the unit of mu, a variance in its square, and one odd image "
+        "decides alone.",
+        lambda mu: mu.amax(0) - mu.amin(0),
+        0.01,
+    ),
+    (
+        "The size of the means, not their variation",
+        "A mean that is 3 for every image tells nothing about the image.",
+        lambda mu: mu.square().mean(0),
+        0.01,
+    ),
+    (
+        "The average of the means, not their variation",
+        "A mean that is 3 for every image tells nothing about the image.",
+        lambda mu: mu.mean(0).abs(),
+        0.01,
+    ),
+    (
+        "The mean distance from the average is compared",
+        "Distances have the unit of mu. The definition squares them, then averages.",
+        lambda mu: (mu - mu.mean(0)).abs().mean(0),
+        0.01,
+    ),
+    (
+        "The sum of squares, not their mean",
+        "With twice as many images it would be twice as large. What is the 1/n for?",
+        lambda mu: (mu - mu.mean(0)).square().sum(0),
+        0.01,
+    ),
+    ("The threshold is 0.1", "10 to the -2 is 0.01.", lambda mu: _spread(mu), 0.1),
+    ("The threshold is 0.001", "10 to the -2 is 0.01.", lambda mu: _spread(mu), 0.001),
+    ("The threshold is 0.0001", "10 to the -2 is 0.01.", lambda mu: _spread(mu), 1e-4),
+)
+
+
+def _spread(mu: Tensor) -> Tensor:
+    return mu.var(0, correction=0)
+
+
+@LAWS.examination("active_units")
+def _(subject: Subject, truth: Truth, draw: Draw) -> Sign | None:
+    found = add_signs(CASES["active_units"])(subject, truth, draw)
+    return found or _measured(subject)
+
+
+def _measured(subject: Subject) -> Sign | None:
+    """Which number crosses which threshold: latents of all sizes are asked about."""
+    pattern = torch.tensor(_PATTERN, dtype=torch.float64) + 0.5
+    mu = pattern[:, None] * torch.logspace(-5, 2, _LADDER, dtype=torch.float64)
+    got = subject.call("active_units", mu)
+    if not isinstance(got, Tensor) or got.shape != mu.shape[1:]:
+        return None
+    first = int((got != 0).double().argmax())
+    if first == 0 or bool(got[:first].any()) or not bool((got[first:] == 1).all()):
+        return None
+    for name, sentence, measure, threshold in _MEASURES:
+        below, above = measure(mu[:, first - 1 : first + 1]).tolist()
+        if below <= threshold < above:
+            return Sign(_label(name), name, sentence)
+    return None
+
+
+def _label(name: str) -> str:
+    return "-".join(name.lower().replace(",", "").replace(".", "-").split())

@@ -110,7 +110,9 @@ def worth(verdict: Verdict, others: Sequence[Verdict] = ()) -> str:
     stopped = verdict.kind == "error"
     mixed = "dtype" in seen and of_dtype(verdict.message)
     in_place = "mutated" in seen and of_writing(verdict.message)
-    return FORM if stopped and (mixed or in_place) else verdict.law.role
+    rounded = "digits" in seen and verdict.kind == "value"
+    same = (stopped and (mixed or in_place)) or (rounded and verdict.law.role != VALUE)
+    return FORM if same else verdict.law.role
 
 
 def worst(verdicts: Sequence[Verdict]) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from vae_edu.checks.alternatives import add_signs
 from vae_edu.checks.draw import Draw
-from vae_edu.checks.law import FLOAT32, LOOSE, Broken, Laws, Truth, compare
+from vae_edu.checks.law import FLOAT32, LOOSE, VALUE, Broken, Laws, Truth, compare
+from vae_edu.checks.signs import Sign, sign
 from vae_edu.checks.standard import Case, Cases, add_standard, tried
 from vae_edu.probes import ModelProbe, OptimizerProbe
 from vae_edu.subject import Answer, Subject, SubjectError
@@ -23,12 +26,14 @@ PIXELS, HIDDEN, LATENT = 6, 5, 3
 
 
 def _batches(draw: Draw) -> Iterator[Case]:
-    yield Case((draw.normal(7, 4), 3))
+    yield Case((5 * draw.normal(7, 4), 3))
     yield Case((draw.normal(5, 4), 1), note="batches of one")
     yield Case((draw.normal(6, 2), 6), note="the batch is the whole set")
     yield Case((draw.normal(2, 5), 1), note="two examples")
     yield Case((draw.normal(6, 6), 5), note="as many parameters as examples")
     yield Case((draw.normal(40, 1), 16), note="a single parameter")
+    many = draw.integer(101, 140)
+    yield Case((3 * draw.normal(many, 2), 10), note=f"{many} examples")
 
 
 def _shared_gradients(draw: Draw) -> Iterator[Case]:
@@ -235,9 +240,8 @@ def step_values(subject: Subject, truth: Truth, draw: Draw) -> None:
         expect_weights(answer, expected, case, how, 1e-10)
 
 
-LAWS.law("train_step", "values", "the step and the numbers returned are right")(
-    step_values
-)
+_VALUES = "the step and the numbers returned are right"
+LAWS.law("train_step", "values", _VALUES, role=VALUE)(step_values)
 _MODELS = ("float32", "device")  # laws of their own below, where the input is a model
 _SKIP = {
     "train_step": ("values", *_MODELS),
@@ -314,17 +318,20 @@ def _(subject: Subject, truth: Truth, draw: Draw) -> None:
         _expect_flags(answer, "train_step")
 
 
-def _expect_flags(answer: Answer, name: str) -> None:
+def _expect_flags(answer: Answer, name: str, *, tracked: bool = True) -> None:
     if "grad mode" in answer.switched:
+        now, advice = (
+            ("off", "ends by itself") if tracked else ("on", "puts back what was")
+        )
         raise Broken(
-            f"After {name}, gradients are off for the whole program. Use "
-            "`with torch.no_grad():`, which ends by itself.",
-            "left grad",
+            f"After {name}, gradients are {now} for the whole program; they were not "
+            f"before. Use `with torch.no_grad():`, which {advice}.",
+            "trace",
         )
     if answer.switched:
         raise Broken(
             f"{name} left another requires_grad on {', '.join(answer.switched)}.",
-            "left grad",
+            "trace",
         )
 
 
@@ -379,10 +386,10 @@ def _expect_state(
             raise Broken(
                 f"{name} left the parameter {key!r} in another dtype. .float() and "
                 ".double() change a module itself.",
-                "dtype",
+                "trace",
             )
         if values and not torch.equal(now, before):
-            raise Broken(f"{name} changed the parameter {key!r}.", "mutated")
+            raise Broken(f"{name} changed the parameter {key!r}.", "trace")
 
 
 @LAWS.law("train_step", "another device", "no device is written into the code")
@@ -402,6 +409,7 @@ def _expect_any_device(subject: Subject, name: str, case: Case) -> None:
             f"{tried(CASES[name], case)} fails where model, x and eps are on another "
             "device (a GPU): the code moves one of them. Leave all where they are.",
             "device",
+            sign=sign("cpu-tensor"),
         ) from None
 
 
@@ -418,6 +426,7 @@ def expect_mean(subject: Subject, truth: Truth, args: Sequence[Any], how: str) -
     "evaluate",
     "unequal batches",
     "the mean is over all examples, however it is batched",
+    role=VALUE,
 )
 def _(subject: Subject, truth: Truth, draw: Draw) -> None:
     for n in (1109, 1000):
@@ -457,7 +466,7 @@ def _(subject: Subject, truth: Truth, draw: Draw) -> None:
             raise Broken(
                 f"evaluate {left} the model's parameters. Measuring needs neither: "
                 "the memory of a graph grows with the number of images.",
-                "left grad",
+                "trace",
             )
 
 
@@ -468,6 +477,8 @@ def _(subject: Subject, truth: Truth, draw: Draw) -> None:
         answer = subject.ask("evaluate", model, *images(draw, model, 5))
         _expect_flags(answer, "evaluate")
         _expect_state(answer, model, "evaluate", values=True)
+        answer = subject.ask_untracked("evaluate", model, *images(draw, model, 5))
+        _expect_flags(answer, "evaluate", tracked=False)
 
 
 @LAWS.law("evaluate", "extremes", "the mean is the true, finite one for extreme logits")
@@ -491,3 +502,164 @@ def _(subject: Subject, truth: Truth, draw: Draw) -> None:
 def _(subject: Subject, truth: Truth, draw: Draw) -> None:
     for case in _sets(draw):
         _expect_any_device(subject, "evaluate", case)
+
+
+# --- what broken answers do -----------------------------------------------------------
+
+
+@LAWS.examination("minibatch_variance")
+def _(subject: Subject, truth: Truth, draw: Draw) -> Sign | None:
+    found = add_signs(CASES["minibatch_variance"])(subject, truth, draw)
+    return found or _whole_numbers(subject, draw)
+
+
+def _whole_numbers(subject: Subject, draw: Draw) -> Sign | None:
+    """Zero for each batch of two or more, and for no batch of one."""
+    gradients = 5 * draw.normal(9, 3)
+    one, *more = (
+        subject.call("minibatch_variance", gradients, b) for b in (1, 2, 4, 8)
+    )
+    if not one.any() or any(v.any() for v in more):
+        return None
+    return Sign(
+        "the-correction-for-the-set-is-divided-without-a-remainder",
+        "The correction for the set is divided without a remainder",
+        "(N - B) // (N - 1) is 0 for any batch of more than one. A single / keeps the "
+        "fraction.",
+    )
+
+
+@LAWS.examination("train_step")
+def _(subject: Subject, truth: Truth, draw: Draw) -> Sign | None:
+    """Where one step of plain gradient descent leads, beside where it should."""
+    model = model_probe(draw)
+    args = (model, OptimizerProbe("sgd", 0.1), *images(draw, model, 4), 0.4)
+    names = sorted(model.weights)
+    twice = [repr(subject.call("train_step", *args)) for _ in range(2)]
+    if twice[0] != twice[1]:
+        return sign("noise-inside")
+    answer, after = subject.ask("train_step", *args), truth("weights_after", *args)
+    before = torch.cat([model.weights[n].flatten() for n in names])
+    state = [answer.state_grads.get(f"state.{n}") for n in names]
+    got = torch.cat([v.flatten() for v in state if v is not None]) - before
+    return _of_moves(
+        got, torch.cat([v.flatten() for v in after]) - before, len(args[2])
+    )
+
+
+def _of_moves(got: Tensor, right: Tensor, batch: int) -> Sign | None:
+    """The mistake by what it does to a step: nothing, a factor, a cut."""
+    if not bool(got.any()):
+        return _NOTHING_MOVES
+    if torch.allclose(got, right, rtol=LOOSE):
+        return None
+    ratio = float(got @ right / (right @ right))
+    if torch.allclose(got, ratio * right, rtol=LOOSE, atol=1e-12):
+        for factor, found in ((-1.0, _UPHILL), (2.0, _TWICE), (batch, _SUMMED)):
+            if abs(ratio / factor - 1) < LOOSE:
+                return found
+        return _CLIPPED if 0 < ratio < 1 else None
+    bound = float(got.abs().max())
+    cut = right.clamp(-bound, bound)
+    return _CLIPPED if torch.allclose(got, cut, rtol=LOOSE, atol=1e-12) else None
+
+
+_NOTHING_MOVES = Sign(
+    "nothing-moves",
+    "Nothing moves",
+    "After the call the parameters are what they were. Is there a step, and does it "
+    "still find the gradients when it comes?",
+)
+_CLIPPED = Sign(
+    "the-gradient-is-clipped",
+    "The gradient is clipped",
+    "Clipping can help, and it is another step than the one asked for. The caller "
+    "should know of it.",
+)
+_UPHILL = Sign(
+    "uphill",
+    "The step goes uphill",
+    "The parameters move along the gradient of the loss, not against it. Of what is "
+    "backward called?",
+)
+_TWICE = Sign(
+    "two-steps-along-one-gradient",
+    "Two steps along one gradient",
+    "The parameters move twice as far as they should: the optimizer's step, or the "
+    "backward pass, is there twice.",
+)
+_SUMMED = Sign(
+    "summed-over-the-batch",
+    "Summed over the batch",
+    "The step is as many times too long as there are images: the loss of lesson 07 is "
+    "a mean over the batch.",
+)
+
+
+_STEPS = tuple(range(21))
+_RAMPS: tuple[tuple[str, str, Callable[[float], float]], ...] = (
+    (
+        "A number that is 1 too early",
+        "How far is step 3 of 10 along the way? Which of the two, that share or 1, "
+        "should win there?",
+        lambda way: max(1.0, way),
+    ),
+    (
+        "A number that is 1 too early",
+        "The weight is 1 in every step. Where does the warm-up come in?",
+        lambda way: 1.0,
+    ),
+    (
+        "All or nothing",
+        "The weight grows in a straight line; a switch has no values between 0 and 1.",
+        lambda way: float(way >= 1),
+    ),
+    (
+        "The warm-up has a percent sign",
+        "The weight goes from 0 to 1, not to 100.",
+        lambda way: 100 * min(1.0, way),
+    ),
+    (
+        "No end to the warm-up",
+        "After the warm-up the weight should stay where the ELBO has it.",
+        lambda way: way,
+    ),
+    (
+        "From 1 down to 0",
+        "A warm-up lets the KL in slowly. Which way does your line go?",
+        lambda way: max(0.0, 1 - way),
+    ),
+    (
+        "The steps are counted from 1",
+        "Steps begin at 0, with a weight of 0.",
+        lambda way: min(1.0, way + 0.1),
+    ),
+    (
+        "Half a cosine",
+        "A smooth ramp works, too, and is another one. A straight line is asked for.",
+        lambda way: (1 - math.cos(math.pi * min(1.0, way))) / 2,
+    ),
+)
+
+
+@LAWS.examination("kl_warmup")
+def _(subject: Subject, truth: Truth, draw: Draw) -> Sign | None:
+    """The curve of ten steps' warm-up, beside other curves."""
+    values = [subject.call("kl_warmup", step, 10) for step in _STEPS]
+    if isinstance(values[0], Tensor):
+        return Sign("a-tensor", "A tensor", "A plain number is asked for.")
+    got = torch.tensor([float(value) for value in values], dtype=torch.float64)
+    for name, sentence, ramp in _RAMPS:
+        other = torch.tensor([ramp(step / 10) for step in _STEPS], dtype=torch.float64)
+        if torch.allclose(got, other, atol=LOOSE):
+            return Sign(name.lower().replace(" ", "-"), name, sentence)
+    line = torch.linspace(0, 2, len(_STEPS), dtype=torch.float64).clamp(max=1)
+    rises = bool((got.diff() >= 0).all()) and 0 <= got[0] < 0.5 < got[-1] <= 1
+    return _CURVE if rises and not torch.allclose(got, line, atol=0.01) else None
+
+
+_CURVE = Sign(
+    "a-curve-in-place-of-the-straight-line",
+    "A curve in place of the straight line",
+    "A tenth of the way the weight is a tenth, halfway it is one half.",
+)
