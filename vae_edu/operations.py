@@ -13,8 +13,11 @@ depends on values. What does not belong here: recording and running (see `progra
 
 from __future__ import annotations
 
+import linecache
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -30,6 +33,7 @@ __all__ = [
     "ProgramError",
     "Step",
     "known",
+    "learners_line",
     "numbers_in",
     "operation",
 ]
@@ -69,6 +73,25 @@ class Step(NamedTuple):
     args: list[Any]
     kwargs: dict[str, Any]
     results: list[int]
+
+
+def learners_line(error: BaseException | None = None) -> str:
+    """Return the innermost line that is neither ours nor PyTorch's: " (in `...`)".
+
+    Of an error's traceback, or else of what runs just now; "" where there is none.
+    """
+    ours = (str(Path(__file__).parent), str(Path(torch.__file__).parent))
+    frames = (
+        traceback.walk_stack(None)
+        if error is None
+        else reversed([*traceback.walk_tb(error.__traceback__)])
+    )
+    for frame, number in frames:
+        name = frame.f_code.co_filename
+        if not name.startswith(ours) and Path(name).name != "contextlib.py":
+            line = linecache.getline(name, number).strip()
+            return f" (in `{line}`)" if line else ""
+    return ""
 
 
 def numbers_in(value: Any) -> Iterator[int]:
@@ -133,49 +156,45 @@ TORCH_TABLE: Mapping[str, Callable[..., Any]] = {
 ATEN = "aten."
 _TABLE = """
 abs acos acosh asin asinh atan atanh atan2 ceil cos cosh deg2rad digamma erf erfc erfinv
-exp exp2 expm1 floor frac lgamma log log10 log1p log2 logit neg positive rad2deg
-reciprocal round rsqrt sgn sigmoid sign sin sinc sinh sqrt square tan tanh trunc
-special_entr special_erfcx special_i0e special_log_ndtr special_ndtri isnan isinf
-isfinite nan_to_num
+exp exp2 expm1 floor frac lgamma log log10 log1p log2 logit neg rad2deg reciprocal round
+rsqrt sgn sigmoid sign sin sinc sinh sqrt tan tanh trunc special_entr special_erfcx
+special_i0e special_ndtri isnan isinf nan_to_num
 
 celu elu gelu glu hardshrink hardsigmoid hardswish hardtanh leaky_relu
-log_sigmoid_forward mish _prelu_kernel relu relu6 selu silu softplus softshrink
-threshold
+log_sigmoid_forward mish _prelu_kernel relu silu softplus softshrink threshold
 
-add.Tensor add.Scalar sub.Tensor sub.Scalar rsub.Scalar mul.Tensor mul.Scalar div.Tensor
-div.Scalar div.Tensor_mode div.Scalar_mode pow.Tensor_Scalar pow.Tensor_Tensor
-pow.Scalar fmod.Scalar fmod.Tensor remainder.Scalar remainder.Tensor floor_divide
-floor_divide.Scalar addcmul addcdiv lerp.Scalar lerp.Tensor hypot copysign.Tensor
-copysign.Scalar maximum minimum fmax fmin logaddexp logaddexp2 xlogy.Tensor
-xlogy.Scalar_Self xlogy.Scalar_Other heaviside clamp clamp.Tensor clamp_min
-clamp_min.Tensor clamp_max clamp_max.Tensor
+add.Tensor add.Scalar sub.Tensor rsub.Scalar mul.Tensor div.Tensor div.Tensor_mode
+pow.Tensor_Scalar pow.Tensor_Tensor pow.Scalar fmod.Scalar fmod.Tensor remainder.Scalar
+remainder.Tensor floor_divide addcmul addcdiv lerp.Scalar lerp.Tensor hypot
+copysign.Tensor copysign.Scalar maximum minimum fmax fmin logaddexp logaddexp2
+xlogy.Tensor xlogy.Scalar_Self xlogy.Scalar_Other heaviside clamp clamp.Tensor clamp_min
+clamp_min.Tensor
 
 eq.Scalar eq.Tensor ne.Scalar ne.Tensor lt.Scalar lt.Tensor le.Scalar le.Tensor
 gt.Scalar gt.Tensor ge.Scalar ge.Tensor logical_and logical_or logical_not logical_xor
 bitwise_and.Tensor bitwise_or.Tensor bitwise_not bitwise_xor.Tensor where.self
-where.ScalarSelf where.ScalarOther where.Scalar masked_fill.Scalar masked_fill.Tensor
+masked_fill.Scalar masked_fill.Tensor
 
-mm bmm addmm baddbmm mv addmv dot addbmm _trilinear convolution linalg_vector_norm
-_cdist_forward
+mm bmm addmm baddbmm mv addmv dot addbmm linalg_cross _trilinear convolution
+linalg_vector_norm _cdist_forward
 
-sum sum.dim_IntList mean mean.dim prod prod.dim_int amax amin max max.dim min min.dim
-logsumexp cumsum cumprod logcumsumexp var.correction std.correction var_mean.correction
-std_mean.correction norm.ScalarOpt_dim norm.Scalar any any.dim all all.dim argmax argmin
-sort sort.stable topk cummax cummin _softmax _log_softmax native_layer_norm
-native_group_norm _native_batch_norm_legit_no_training _fused_rms_norm renorm
+sum sum.dim_IntList mean mean.dim prod prod.dim_int amax amin aminmax max max.dim min
+min.dim logsumexp cumsum cumprod logcumsumexp var.correction std.correction
+var_mean.correction std_mean.correction any any.dim all all.dim argmax argmin sort
+sort.stable topk cummax cummin _softmax _log_softmax native_layer_norm native_group_norm
+_native_batch_norm_legit_no_training _fused_rms_norm
 
 avg_pool2d avg_pool3d max_pool2d_with_indices max_pool3d_with_indices
-_adaptive_avg_pool2d _adaptive_avg_pool3d upsample_nearest1d upsample_nearest2d
-upsample_linear1d upsample_bilinear2d upsample_bicubic2d _upsample_nearest_exact1d
-_upsample_nearest_exact2d pixel_shuffle pixel_unshuffle channel_shuffle im2col col2im
-constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d replication_pad2d
+_adaptive_avg_pool2d upsample_nearest1d upsample_nearest2d upsample_linear1d
+upsample_bilinear2d upsample_bicubic2d pixel_shuffle pixel_unshuffle channel_shuffle
+im2col col2im constant_pad_nd reflection_pad1d reflection_pad2d replication_pad1d
+replication_pad2d
 
-view reshape _unsafe_view flatten.using_ints expand expand_copy permute transpose.int t
-unsqueeze squeeze squeeze.dim squeeze.dims slice.Tensor select.int unbind.int
-split.Tensor split_with_sizes cat stack repeat flip roll rot90 tril triu diagonal
-diag_embed movedim.intlist unfold clone _to_copy slice_scatter select_scatter
+reshape expand permute transpose.int t unsqueeze squeeze squeeze.dim squeeze.dims
+slice.Tensor select.int unbind.int split.Tensor split_with_sizes cat stack repeat flip
+roll rot90 tril triu diagonal diag_embed unfold _to_copy slice_scatter select_scatter
 diagonal_scatter index.Tensor index_select gather scatter.src scatter.value scatter_add
-index_add index_fill.int_Scalar copy fill.Scalar fill.Tensor take narrow_copy
+index_add index_fill.int_Scalar fill.Scalar
 """
 
 

@@ -221,10 +221,12 @@ class Program:
             return self.weights[what]
         if kind == "tuple":
             return tuple(self._argument(v, values) for v in what)
+        if kind == "slice":
+            return slice(*what)
+        if kind == "dtype":
+            return DTYPES[what]
         # "size": of the batch, in run folders of the first form; it is 1 here
-        plain = {"size": lambda: 1, "slice": lambda: slice(*what)}
-        plain |= {"ellipsis": lambda: Ellipsis, "dtype": lambda: DTYPES[what]}
-        return plain[kind]()
+        return {"size": 1, "ellipsis": Ellipsis}[kind]
 
 
 DTYPES = {

@@ -13,12 +13,9 @@ What belongs here: recording. What does not: checking and running what was recor
 from __future__ import annotations
 
 import json
-import linecache
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,7 +23,13 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vae_edu.errors import one_line
-from vae_edu.operations import ProgramError, Step, known, numbers_in
+from vae_edu.operations import (
+    ProgramError,
+    Step,
+    known,
+    learners_line,
+    numbers_in,
+)
 
 __all__ = ["IMAGE", "NOISE", "Recording", "record"]
 
@@ -59,6 +62,7 @@ _SPELLINGS = {  # a view would ask how a tensor lies in memory
     "aten._unsafe_view.default": "aten.reshape.default",
     "aten.transpose_.default": "aten.transpose.int",
 }
+_COPY, _EXPAND = "aten.copy.default", "aten.expand.default"
 _BATCH_NORM = "aten._native_batch_norm_legit_no_training.default"
 _DEVICE = ("device", "layout", "memory_format", "pin_memory", "non_blocking")
 
@@ -124,11 +128,11 @@ def _four(made: Any) -> list[Tensor]:
     return outputs
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Writes down each basic operation while a model runs."""
 
     def __init__(self, model: nn.Module, x: Tensor, eps: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         kept = model.state_dict(keep_vars=True).items()
         self.weights = {k: v for k, v in kept if isinstance(v, Tensor)}
         self.own = list(self.weights.values())
@@ -166,6 +170,8 @@ class _Recorder(TorchDispatchMode):
             self._note_fixed(func, name, args, kwargs, outs)
         elif name.endswith("batch_norm.default") and not any(args[5:6]):
             self._write(_BATCH_NORM, [*args[:5], *args[6:8]], {}, outs)
+        elif name == _COPY and args[0].dtype == args[1].dtype:
+            self._write(_EXPAND, [args[1], list(args[0].shape)], {}, outs)
         elif not known(name):
             self._refuse(outs, _unknown(name))
         else:
@@ -259,7 +265,7 @@ class _Recorder(TorchDispatchMode):
         needed = self._needed(numbers[:3], stop=code)
         steps = [s for s in self.steps if needed.intersection(s.results)]
         steps = [taken, *(s for s in steps if code not in s.results)]
-        return Recording(steps, [*numbers[:3], z], self._stored())
+        return Recording(steps, [*numbers[:3], z], self._stored(steps))
 
     def _needed(self, wanted: Sequence[int], stop: int) -> set[int]:
         """The numbers that some come from, and they; none behind `stop`."""
@@ -292,11 +298,13 @@ class _Recorder(TorchDispatchMode):
             number = before["value"]
         return number
 
-    def _stored(self) -> dict[str, Tensor]:
+    def _stored(self, steps: Sequence[Step]) -> dict[str, Tensor]:
+        """All that is the model's own, and the constants that are used."""
+        used = json.dumps(steps)
         return {
             name: value.detach().to(_as_stored(value.dtype))
             for name, value in self.weights.items()
-            if not value.is_complex()
+            if not name.startswith(CONSTANT) or json.dumps(name) in used
         }
 
 
@@ -341,33 +349,20 @@ def _out_of_place(func: Any) -> str:
 
 def _changed() -> ProgramError:
     return ProgramError(
-        f"it changes a weight or a buffer while it runs, and uses it{_said()}",
+        f"it changes a weight or a buffer while it runs, and uses it{learners_line()}",
         "leave weights and buffers as they are in forward",
     )
 
 
 def _random() -> ProgramError:
     return ProgramError(
-        f"it draws random numbers{_said()}",
+        f"it draws random numbers{learners_line()}",
         "draw nothing in the model: the noise comes in as eps, and dropout is off in "
         "eval mode",
     )
 
 
 def _unknown(name: str) -> ProgramError:
-    return ProgramError(f"it uses {name.split('.')[1]}{_said()}, which the table lacks")
-
-
-def _said() -> str:
-    """The line of the learner's that PyTorch is at, as " (in `...`)"."""
-    ours = (str(Path(__file__).parent), str(Path(torch.__file__).parent))
-    frame = sys._getframe(1)
-    with suppress(AttributeError):  # past the outermost
-        while True:
-            frame = frame.f_back  # type: ignore[assignment]
-            name = frame.f_code.co_filename
-            if not name.startswith(ours) and "contextlib" not in name:
-                break
-        line = linecache.getline(name, frame.f_lineno).strip()
-        return f" (in `{line}`)" if line else ""
-    return ""
+    return ProgramError(
+        f"it uses {name.split('.')[1]}{learners_line()}, which the table lacks"
+    )

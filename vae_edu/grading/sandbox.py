@@ -70,6 +70,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _WITHHELD = (
     *("grading", "build", "cli.py", "models.py", "train.py", "evaluate.py"),
     *("program.py", "runs.py", "launch.py", "reproduce.py", "handin.py", "gallery.py"),
+    *("operations.py", "recording.py", "rehearsal.py", "run_card.py", "run_files.py"),
 )
 _NEEDED = (
     "__init__.py",
