@@ -321,6 +321,7 @@ h.clone().fill_(0.5)*h h.clone().copy_(p)
 SPLIT = [use for use in USES.split() if use]
 NOT_DATA = {
     "h.masked_select(h>-9)": "its size depends on values",
+    'F.pad(i,(1,1,1,1),"circular")': "it is put together from pieces of itself",
     "F.rrelu(h)": "PyTorch counts it among what draws, in eval mode too",
     "F.instance_norm(h[:,None])": "PyTorch takes it for a batch norm in training",
 }

@@ -581,6 +581,42 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         run(other, checkpoint=path)
 
 
+def test_a_checkpoint_knows_the_loss_and_the_models_code(tmp_path):
+    """By what they do: the same weights fit, and another loss or model is refused."""
+    path = tmp_path / "checkpoint"
+    run(checkpoint=path)
+
+    def rewritten(x, logits, mu, log_var, beta=1.0):
+        loss, reconstruction, kl = own_loss(x, logits, mu, log_var, 0.0)
+        return loss + kl * beta, reconstruction, kl
+
+    def halved(x, logits, mu, log_var, beta=1.0):
+        loss, reconstruction, kl = own_loss(x, logits, mu, log_var, beta)
+        return loss - 0.5 * beta * kl, reconstruction, kl
+
+    class Other(Learners):
+        def forward(self, x, eps):
+            logits, mu, log_var, z = super().forward(x, eps)
+            return 2 * logits, mu, log_var, z
+
+    run(loss=rewritten, checkpoint=path)
+    with pytest.raises(train.TrainError, match="another loss than yours is now"):
+        run(loss=halved, checkpoint=path)
+    with pytest.raises(train.TrainError, match="another model than yours is now"):
+        run(Other(), checkpoint=path)
+    with pytest.raises(train.TrainError, match="another model than yours is now"):
+        run(learners(drop=0.5), checkpoint=path)
+
+
+def test_a_checkpoint_of_before_is_still_read(tmp_path):
+    path = tmp_path / "checkpoint"
+    whole = run(checkpoint=path)
+    state = torch.load(path, weights_only=True)
+    del state["probe"]
+    torch.save(state, path)
+    assert_same(whole, run(checkpoint=path))
+
+
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
 def test_a_damaged_checkpoint_is_refused(tmp_path, content):
     path = tmp_path / "checkpoint"
