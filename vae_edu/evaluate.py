@@ -421,5 +421,5 @@ def _blocks(
 def progress_text(done: int, n: int, seconds: float) -> str:
     """Return how far an evaluation is after so many seconds, and the time left."""
     left = (n - done) * seconds / done
-    words = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
+    words = f"{left / 60:.0f} min" if left > 90 else f"{left:.0f} s"
     return f"evaluated {done:,} of {n:,} images, about {words} left"
