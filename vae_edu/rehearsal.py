@@ -96,8 +96,8 @@ def _expect_terms(terms: Any) -> None:
         )
     if not bool(found[0].isfinite()):
         raise TrainError(
-            f"the loss is {float(found[0].detach())} before the first step. Remedy: look "
-            "for an exp or a log of something unbounded."
+            f"the loss is {float(found[0].detach())} before the first step. Remedy: "
+            "look for an exp or a log of something unbounded."
         )
     if not found[0].requires_grad:
         raise TrainError(
