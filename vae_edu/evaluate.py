@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -39,6 +40,8 @@ ACTIVE = 0.01  # a unit is active where the variance of its mean is above
 BLOCK = 20  # images at a time; their encoder runs once
 # Rows of logits at a time: on a CPU what its cache holds, else what the memory does.
 ROWS = {"cpu": 1000, "cuda": 1_000_000, "mps": 100_000}
+WIDE = 4096  # numbers a row; of wider ones there are fewer at a time
+SAY_EVERY = 60.0  # seconds between two lines of progress, where no bar is seen
 
 
 class EvaluationError(CourseError):
@@ -135,7 +138,8 @@ def log_weights(
     """
     form = _prepared(model, x)
     latent_dim: Any = model.latent_dim
-    step = max(1, _rows(x) // len(x))
+    width = max(x.shape[1], getattr(model, "width", 0))
+    step = max(1, _rows(x.device, width) // len(x))
     pieces = []
     for start in range(0, num_samples, step):
         shape = (min(step, num_samples - start), len(x), latent_dim)
@@ -144,16 +148,16 @@ def log_weights(
     return torch.cat(pieces)
 
 
-def _rows(x: Tensor) -> int:
-    """How many rows of logits there may be at a time."""
-    if x.device.type != "cuda":
-        return ROWS[x.device.type]
-    return rows_within(torch.cuda.mem_get_info(x.device)[0], x.shape[1])
+def _rows(device: torch.device, width: int) -> int:
+    """How many rows of logits there may be at a time; width: numbers in the widest."""
+    if device.type != "cuda":
+        return max(1, min(ROWS[device.type], ROWS[device.type] * WIDE // width))
+    return rows_within(torch.cuda.mem_get_info(device)[0], width)
 
 
-def rows_within(free: int, pixels: int) -> int:
+def rows_within(free: int, width: int) -> int:
     """Rows of logits on a GPU with so many free bytes; four copies of each may live."""
-    return max(1, min(ROWS["cuda"], free // (4 * 4 * pixels)))
+    return max(1, min(ROWS["cuda"], free // (4 * 4 * width)))
 
 
 def _prepared(model: nn.Module | Factored, x: Tensor) -> Callable[[Tensor], Tensor]:
@@ -228,12 +232,14 @@ def evaluate(
     seed: int = 0,
     latent_dim: int | None = None,
     progress: bool = True,
+    say: Callable[[str], object] = print,
 ) -> Evaluation:
     """Return every number reported of a model on binary test images (n, input).
 
     x: as `binarized_test_set` gives them. The model stays on its device, in its mode.
     A learner's model is traced, where it can be, for the fast form and so that its
     decoder is known to see the code alone (see `program`).
+    progress: a bar in a terminal; elsewhere a line each minute, to `say`.
     Raises EvaluationError for images that are not binary, or numbers that are not
     finite.
     """
@@ -242,7 +248,7 @@ def evaluate(
         subject = _subject(model, x.shape[1], latent_dim)
         device = next(iter(_tensors(subject)), torch.empty(0)).device
         generator = Generator(device).manual_seed(seed)
-        blocks = _blocks(x.to(device), progress)
+        blocks = _blocks(x.to(device), progress, say)
         parts = [_block(subject, images, num_samples, generator) for images in blocks]
     columns = {key: torch.cat([p[key] for p in parts]) for key in parts[0]}
     return _summary(columns, num_samples, seed, checksum(x))
@@ -324,7 +330,7 @@ class _Readable(nn.Module):
 
 def _subject(model: Any, input_dim: int, latent_dim: int | None) -> Any:
     """Return the model in the fastest form it has."""
-    if isinstance(model, Factored):
+    if isinstance(model, Factored | Program):
         return model
     dim = latent_dim_of(model, input_dim) if latent_dim is None else latent_dim
     try:
@@ -394,8 +400,26 @@ def _expect_binary(x: Tensor, num_samples: int) -> None:
         raise EvaluationError(f"num_samples is {num_samples}: expected 1 or more.")
 
 
-def _blocks(x: Tensor, progress: bool) -> Iterator[Tensor]:
+def _blocks(
+    x: Tensor, progress: bool, say: Callable[[str], object]
+) -> Iterator[Tensor]:
     size = BLOCK if x.device.type == "cpu" else 10 * BLOCK
     disable = None if progress else True
-    for block in tqdm(torch.split(x, size), leave=False, disable=disable, unit="block"):
-        yield block.float()
+    start = said = time.monotonic()
+    with tqdm(total=len(x), leave=False, disable=disable, unit="image") as bar:
+        done = 0
+        for block in torch.split(x, size):
+            yield block.float()
+            done += len(block)
+            bar.update(len(block))
+            now = time.monotonic()
+            if progress and bar.disable and now - said >= SAY_EVERY:
+                said = now
+                say(progress_text(done, len(x), now - start))
+
+
+def progress_text(done: int, n: int, seconds: float) -> str:
+    """Return how far an evaluation is after so many seconds, and the time left."""
+    left = (n - done) * seconds / done
+    words = f"{left / 60:.0f} min" if left > 90 else f"{left:.0f} s"
+    return f"evaluated {done:,} of {n:,} images, about {words} left"

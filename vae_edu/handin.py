@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vae_edu import paths, runs
-from vae_edu.data import Dataset
+from vae_edu.data import DataError, Dataset
 from vae_edu.errors import CourseError
 from vae_edu.feedback import CheckFailed, not_yet, show
 
@@ -77,18 +77,23 @@ def mark(
     images: Dataset | None = None,
     spot: int = SPOT,
     spot_seed: int = 0,
+    progress: bool = True,
 ) -> RunMark:
     """Recompute a run's claims on `spot` of its images, and give its points.
 
-    No code of the run's is executed. spot_seed: which images; a grader keeps it to
-    itself. The claimed NLL counts only where the weights support it.
+    folder: or a .zip of one. No code of the run's is executed. spot_seed: which images;
+    a grader keeps it to itself. The claimed NLL counts only where the weights support
+    it. Raises DataError where the images are not here, which is no fault of the run's.
     """
     try:
-        runs.verify(folder, images=images, spot=spot, spot_seed=spot_seed)
-        run = runs.read(folder)
+        runs.verify(
+            folder, images=images, spot=spot, spot_seed=spot_seed, progress=progress
+        )
+        return RunMark(_criteria(runs.read(folder)))
+    except DataError:
+        raise
     except CourseError as error:
         return RunMark(problem=str(error))
-    return RunMark(_criteria(run))
 
 
 def _criteria(run: runs.Run) -> tuple[Criterion, ...]:
@@ -108,10 +113,13 @@ def _criteria(run: runs.Run) -> tuple[Criterion, ...]:
 def check_run(name: str) -> None:
     """Say whether the run folder of that name will be accepted, and for which points.
 
+    name: of a folder, or a .zip of one, among the runs or where the notebook is.
     Raises NotImplementedError where there is none yet, and an AssertionError for one
     that is refused, so that a notebook run from top to bottom notices.
     """
     folder = paths.runs_dir() / name
+    if not folder.exists() and Path(name).exists():
+        folder = Path(name)
     if not folder.exists():
         there = ", ".join(f.name for f in runs.runs_in(folder.parent)) or "none"
         raise not_yet(

@@ -16,8 +16,9 @@ import torch
 from torch import Generator, nn
 
 from vae_edu import data, models, paths, runs
-from vae_edu.errors import CourseError
+from vae_edu.errors import CourseError, one_line
 from vae_edu.evaluate import binarized_test_set, evaluate
+from vae_edu.operations import learners_line
 from vae_edu.train import TrainConfig, TrainError, negative_elbo, pick_device, train
 
 __all__ = ["Request", "command", "own_model"]
@@ -67,7 +68,7 @@ def command(
     )
     test = binarized_test_set(images.test[: request.test_images])
     say(f"evaluating on {len(test):,} images with {request.test_samples:,} samples")
-    found = evaluate(model, test, num_samples=request.test_samples)
+    found = evaluate(model, test, num_samples=request.test_samples, say=say)
     runs.write(folder, model, images, config, rows, found, title=request.name)
     checkpoint.unlink(missing_ok=True)
     say(f"nll {found.nll:.2f} nats (standard error {found.standard_error:.2f})")
@@ -131,5 +132,11 @@ def own_model(
         raise CourseError(
             "your own VAE is not there yet: lesson 07 builds it. Remedy: do lesson 07, "
             "or train a given network with --model mlp."
+        ) from error
+    except Exception as error:
+        raise CourseError(
+            f"your VAE({input_dim}, {hidden_dim}, {latent_dim}) cannot be made: "
+            f"{type(error).__name__}: {one_line(error)}{learners_line(error)}. Remedy: "
+            "mend it in lesson 07, whose checks say more."
         ) from error
     return model, answers.negative_elbo

@@ -7,17 +7,15 @@ starts at once, where torch is missing). What does not: tensors; see `data`.
 from __future__ import annotations
 
 import contextlib
-import gzip
 import hashlib
 import http.client
-import io
 import json
 import os
 import queue
 import threading
 import urllib.request
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -141,9 +139,9 @@ def _check(
 ) -> None:
     """Compare MD5 and size of the unpacked content with the registry."""
     got = _md5(content)
-    if got == file.md5 and len(content) == file.bytes:
+    if got == file.md5 and len(content) == file.bytes and not note:
         return
-    fault = "is truncated" if len(content) < file.bytes else "is altered"
+    fault = "is truncated" if note or len(content) < file.bytes else "is altered"
     raise DataError(
         f"{where} {fault}{note}: unpacked it has {len(content):,} bytes, MD5 {got}; "
         f"expected {file.bytes:,} bytes, MD5 {file.md5}. Remedy: {remedy}."
@@ -164,15 +162,22 @@ def _check_arrival(where: object, file: DataFile, packed: bytes, remedy: str) ->
 
 
 def _unpack(packed: bytes, limit: int) -> tuple[bytes, str]:
-    """Gunzip as much as is sound, `limit` and a little at most; say what stopped it."""
+    """Gunzip as much as is sound, `limit` and a little at most; say what stopped it.
+
+    Like gzip itself it passes over what stands behind the end: the sums are of what is
+    unpacked.
+    """
     if not packed.startswith(b"\x1f\x8b"):
         return packed, ""
-    content, note = bytearray(), ""
+    content, rest, note = bytearray(), packed, ""
     try:
-        with gzip.open(io.BytesIO(packed)) as stream:
-            while len(content) <= limit and (piece := stream.read(1 << 16)):
-                content += piece
-    except (OSError, EOFError, zlib.error) as error:
+        while rest.startswith(b"\x1f\x8b") and len(content) <= limit:
+            stream = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+            content += stream.decompress(rest, limit + 1)
+            if not stream.eof and len(content) <= limit:
+                note = " (it ends before the end-of-stream mark)"
+            rest = stream.unused_data
+    except zlib.error as error:
         note = f" ({error})"
     return bytes(content), note
 
@@ -191,21 +196,42 @@ def import_mnist(source_dir: Path, root: Path | None = None) -> None:
     Raises DataError for a missing, truncated or altered file.
     """
     source_dir = Path(source_dir).expanduser()
+    _expect_folder(source_dir)
     contents = {file.name: _from_folder(source_dir, file) for file in files()}
     for name, content in contents.items():
         _write(raw_dir(root) / name, content)
 
 
 def _from_folder(source_dir: Path, file: DataFile) -> bytes:
-    """Find one file in a folder, or in torchvision's layout within it, and check it."""
-    for folder in (source_dir, source_dir / "MNIST" / "raw"):
-        for path in (folder / file.name, folder / f"{file.name}.gz"):
-            if path.exists():
-                packed = _read(path, file, REMEDY_SOURCE)
-                return _check_arrival(path, file, packed, REMEDY_SOURCE)
+    """Find one file in a folder, however it was packed, and check it."""
+    for path in _places(source_dir, file):
+        if path.is_file():
+            packed = _read(path, file, REMEDY_SOURCE)
+            return _check_arrival(path, file, packed, REMEDY_SOURCE)
     raise DataError(
         f"{source_dir / file.name} (or .gz) is missing; expected {file.bytes:,} bytes, "
         f"MD5 {file.md5} unpacked. Remedy: {REMEDY_SOURCE}."
+    )
+
+
+def _places(source_dir: Path, file: DataFile) -> Iterator[Path]:
+    """Where a file may lie: also in torchvision's layout, under Kaggle's name with a
+    dot, and in a folder of its own name, as Kaggle's archive unpacks.
+    """
+    dotted = file.name.replace("-idx", ".idx")
+    for folder in (source_dir, source_dir / "MNIST" / "raw"):
+        for name in (file.name, dotted):
+            yield from (folder / name, folder / f"{name}.gz")
+            yield from (folder / name / inner for inner in (file.name, dotted))
+
+
+def _expect_folder(source_dir: Path) -> None:
+    if source_dir.is_dir():
+        return
+    what = "is a file" if source_dir.exists() else "is not there"
+    raise DataError(
+        f"{source_dir} {what}: expected a folder with the four files of MNIST, gzipped "
+        "or not. Remedy: name that folder; unpack an archive first."
     )
 
 

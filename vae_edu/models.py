@@ -419,13 +419,34 @@ def latent_dim_of(model: nn.Module, input_dim: int) -> int:
     declared = getattr(model, "latent_dim", None)
     if isinstance(declared, int):
         return declared
-    like = next(model.parameters(), torch.empty(0))
+    was = {part: part.training for part in model.modules()}
+    model.eval()  # where one image is enough
     try:
-        with torch.no_grad():
-            mu = model(like.new_zeros(1, input_dim), like.new_zeros(1, 1))[1]
+        return _latent_dim_tried(model, input_dim)
     except Exception as error:
         raise ModelError(
             f"the model does not take images of {input_dim} pixels as model(x, eps) "
             f"({one_line(error)}). Remedy: check input_dim, or pass latent_dim=..."
         ) from error
-    return int(mu.shape[-1])
+    finally:
+        for part, training in was.items():
+            part.training = training
+
+
+def _latent_dim_tried(model: nn.Module, input_dim: int) -> int:
+    """Try noise of one value, which spreads to any size; else each size of a weight."""
+    like = next(model.parameters(), torch.empty(0))
+    sizes = {n for p in model.parameters() for n in p.shape}
+    sizes |= {n // 2 for n in sizes if n % 2 == 0}  # both heads in one layer
+    first: Exception | None = None
+    for size in (1, *sorted(sizes - {1})):
+        try:
+            with torch.no_grad():
+                x, eps = like.new_zeros(1, input_dim), like.new_zeros(1, size)
+                mu = model(x, eps)[1]
+        except Exception as error:
+            first = first or error
+            continue
+        if size in (1, mu.shape[-1]):
+            return int(mu.shape[-1])
+    raise first or ValueError("mu has the size of no noise")

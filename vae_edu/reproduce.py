@@ -134,7 +134,7 @@ def run_row(
     say(f"{target.name}: training")
     rows = train(model, used, config, checkpoint=checkpoint, say=_quiet(config, say))
     test = binarized_test_set(images.test[: plan.test_images])
-    found = evaluate(model, test, num_samples=plan.test_samples)
+    found = evaluate(model, test, num_samples=plan.test_samples, say=say)
     runs.write(target, model, images, config, rows, found, title=f"burda {name}")
     checkpoint.unlink(missing_ok=True)
     say(f"{target.name}: nll {found.nll:.2f} nats")

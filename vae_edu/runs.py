@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import hashlib
 import io
 import json
 import math
@@ -39,7 +38,7 @@ from safetensors.torch import load as read_tensors
 from safetensors.torch import save as tensor_bytes
 from torch import Generator, Tensor, nn
 
-from vae_edu import data, viz
+from vae_edu import data, run_card
 from vae_edu.errors import CourseError, one_line
 from vae_edu.evaluate import (
     BOUNDS,
@@ -50,9 +49,21 @@ from vae_edu.evaluate import (
 )
 from vae_edu.models import GIVEN, ModelError, build, latent_dim_of
 from vae_edu.program import Program, ProgramError
+from vae_edu.run_files import (
+    AS_WRITTEN,
+    FORMAT,
+    MANIFEST,
+    REQUIRED,
+    RunError,
+    checked_files,
+    is_run,
+    run_name,
+    sums,
+)
 from vae_edu.train import EpochRow, TrainConfig, device_name, pick_device
 
 __all__ = [
+    "REQUIRED",
     "Run",
     "RunError",
     "as_json",
@@ -64,22 +75,11 @@ __all__ = [
     "write_file",
 ]
 
-FORMAT = 1
-MANIFEST = "run.json"
-REQUIRED = (
-    *("config.json", "metrics.csv", "model.safetensors", "evaluation.json"),
-    *("nll.safetensors", "card.md"),
-)
-MOST_BYTES = 200_000_000  # of one file
 MOST_LAYERS = 16
 MOST_SAMPLES = 50_000
 SLACK = 0.01  # nats: float32 on another machine
 MOST_SPREAD = 1.5  # nats between two estimates of one image, by other noise
 FEW = 10  # images from which no spread can be told
-
-
-class RunError(CourseError):
-    """A run folder cannot be written, or what is there does not count as a run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +95,8 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The folder's name."""
-        return self.folder.name
+        """The folder's name, or its zip's."""
+        return run_name(self.folder)
 
 
 # --- writing ----------------------------------------------------------------------
@@ -127,30 +127,29 @@ def write(
     written, and for weights that are not finite.
     """
     expect_free(folder)
-    weights = _weights_of(model)
+    form, runnable = _form_of(model, images.train.shape[1])
+    weights = _weights_of(runnable if isinstance(runnable, Program) else model)
+    stated = _config(form, images, config, evaluation, title)
     files = {
         "config.json": as_json(
-            _config(model, images, config, evaluation, title)
-            | {"seconds": round(sum(row.seconds for row in rows), 2)}
+            stated | {"seconds": round(sum(row.seconds for row in rows), 2)}
         ),
         "metrics.csv": _metrics(rows),
         "model.safetensors": tensor_bytes(weights),
         "evaluation.json": as_json(evaluation.numbers()),
         "nll.safetensors": tensor_bytes({"nll": evaluation.per_image}),
     }
-    pictures = draw(_runnable(model, images), images)
+    pictures = run_card.draw(runnable, images)
     files |= {f"{name}.png": picture.png for name, picture in pictures.items()}
-    files["card.md"] = _card(files)
-    files[MANIFEST] = as_json({"format": FORMAT, "files": _sums(files)})
+    files["card.md"] = run_card.card(files)
+    files[MANIFEST] = as_json({"format": FORMAT, "files": sums(files)})
     _write_folder(folder, files)
     return folder
 
 
-def _weights_of(model: nn.Module) -> dict[str, Tensor]:
-    weights = {
-        name: value.detach().cpu().contiguous().clone()
-        for name, value in model.state_dict().items()
-    }
+def _weights_of(model: nn.Module | Program) -> dict[str, Tensor]:
+    kept = model.weights if isinstance(model, Program) else model.state_dict()
+    weights = {k: v.detach().cpu().contiguous().clone() for k, v in kept.items()}
     bad = _not_finite(weights)
     if bad:
         raise RunError(f"the weights {bad} are not finite: this is no trained model.")
@@ -162,7 +161,7 @@ def _not_finite(weights: Mapping[str, Tensor]) -> str:
 
 
 def _config(
-    model: nn.Module,
+    form: Mapping[str, Any],
     images: data.Dataset,
     config: TrainConfig,
     evaluation: Evaluation,
@@ -170,7 +169,7 @@ def _config(
 ) -> dict[str, Any]:
     return {
         "title": title,
-        "model": describe(model, images.train.shape[1]),
+        "model": form,
         "train": asdict(config),
         "seed": config.seed,
         "data": {
@@ -184,27 +183,25 @@ def _config(
     }
 
 
-def describe(model: nn.Module, input_dim: int) -> dict[str, Any]:
-    """Return a model's form as plain data.
+def _form_of(
+    model: nn.Module, input_dim: int
+) -> tuple[dict[str, Any], nn.Module | Program | None]:
+    """Return a model's form as plain data, and what pictures can be drawn with.
 
     "given": one of `models`, by name and sizes. "program": anything whose steps the
-    table of `program` has. "code": anything else, which only its own classes can run.
+    table of `operations` has. "code": anything else, which only its own classes can
+    run.
     """
     for name, kind in GIVEN.items():
         if type(model) is kind:
-            return {"form": "given", "name": name, "sizes": model.sizes}
+            return {"form": "given", "name": name, "sizes": model.sizes}, model
     latent_dim = latent_dim_of(model, input_dim)
     try:
         program = Program.trace(model, input_dim, latent_dim)
-        return {"form": "program", **program.to_json()}
+        return {"form": "program", **program.to_json()}, program
     except ProgramError as error:
-        return {
-            "form": "code",
-            "why": str(error),
-            "class": type(model).__name__,
-            "input_dim": input_dim,
-            "latent_dim": latent_dim,
-        }
+        why = {"form": "code", "why": str(error), "class": type(model).__name__}
+        return why | {"input_dim": input_dim, "latent_dim": latent_dim}, None
 
 
 def versions() -> dict[str, str]:
@@ -229,13 +226,6 @@ def _metrics(rows: Sequence[EpochRow]) -> bytes:
 def as_json(value: Any) -> bytes:
     """Return a value as the files of a run have it."""
     return (json.dumps(value, indent=2) + "\n").encode("utf-8")
-
-
-def _sums(files: Mapping[str, bytes]) -> dict[str, dict[str, Any]]:
-    return {
-        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        for name, content in sorted(files.items())
-    }
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -278,201 +268,28 @@ def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-# --- pictures and the card --------------------------------------------------------
-
-
-def _runnable(model: nn.Module, images: data.Dataset) -> Any:
-    """Return something with encode and decode, on the CPU, or None."""
-    if type(model) in GIVEN.values():
-        return model
-    input_dim = images.train.shape[1]
-    with contextlib.suppress(ProgramError):
-        return Program.trace(model, input_dim, latent_dim_of(model, input_dim))
-    return None
-
-
-ALTS = {
-    "samples": "100 images decoded from codes of N(0, I)",
-    "reconstructions": "test images, and below each row their reconstructions from the "
-    "mean code",
-    "interpolations": "each row goes in equal steps from one test image's mean code to "
-    "another's",
-    "latent_map": "images of codes on a grid: z1 to the right, z2 upwards, -3 to 3 "
-    "each",
-}
-
-
-def draw(model: Any, images: data.Dataset, seed: int = 0) -> dict[str, viz.Picture]:
-    """Return samples, reconstructions, interpolations and, in 2-d, the latent map."""
-    if model is None:
-        return {}
-    device = _device_of(model)
-    x = binarized_test_set(images.test[:20]).float().to(device)
-    with torch.no_grad():
-        grids = _grids(model, x, Generator().manual_seed(seed))
-    return {
-        name: _picture(grid.cpu(), images.shape, columns, ALTS[name])
-        for name, (grid, columns) in grids.items()
-    }
-
-
-def _device_of(model: Any) -> torch.device:
-    if isinstance(model, Program):
-        return next(iter(model.weights.values())).device
-    return next(iter(model.parameters())).device
-
-
-def _grids(
-    model: Any, x: Tensor, generator: Generator
-) -> dict[str, tuple[Tensor, int]]:
-    z = torch.randn(100, model.latent_dim, generator=generator).to(x.device)
-    mu = model.encode(x)[0]
-    again = model.decode(mu).sigmoid()
-    pairs = torch.stack([x[:10], again[:10], x[10:20], again[10:20]]).flatten(0, 1)
-    share = torch.linspace(0, 1, 10, device=x.device)[:, None]
-    lines = [torch.lerp(mu[2 * i], mu[2 * i + 1], share) for i in range(len(x) // 2)]
-    found = {
-        "samples": (model.sample(z), 10),
-        "reconstructions": (pairs, min(10, len(x[:10]))),
-        "interpolations": (model.decode(torch.cat(lines)).sigmoid(), 10),
-    }
-    if model.latent_dim == 2:
-        found["latent_map"] = (model.sample(_plane(x.device)), 20)
-    return found
-
-
-def _plane(device: torch.device) -> Tensor:
-    axis = torch.linspace(-3, 3, 20, device=device)
-    second, first = torch.meshgrid(axis.flip(0), axis, indexing="ij")
-    return torch.stack([first, second], -1).view(-1, 2)
-
-
-def _picture(
-    grid: Tensor, shape: tuple[int, int], columns: int, alt: str
-) -> viz.Picture:
-    figure, panel = viz.axes(size=(5.0, 5.0 * math.ceil(len(grid) / columns) / columns))
-    viz.image_grid(panel, grid, shape, columns)
-    return viz.show(figure, alt)
-
-
-def _card(files: Mapping[str, bytes]) -> bytes:
-    """Return card.md, made of the other files and nothing else."""
-    config, claims = (json.loads(files[f"{f}.json"]) for f in ("config", "evaluation"))
-    rows = list(csv.DictReader(io.StringIO(files["metrics.csv"].decode("ascii"))))
-    settings = ", ".join(f"{k} {v}" for k, v in config["train"].items())
-    seconds = sum(float(row["seconds"]) for row in rows)
-    lines = [
-        f"# {config['title']}",
-        "",
-        f"On {config['data']['name']}, seed {config['seed']}: {len(rows)} epochs in "
-        f"{seconds:.0f} s ({config['device']}). All numbers in nats per image, lower "
-        "is better.",
-        "",
-        *_table(claims),
-        "",
-        f"Trained with {settings}.",
-        "",
-        *(f"![{ALTS[n]}]({n}.png)\n" for n in ALTS if f"{n}.png" in files),
-        "`vae-edu evaluate` on this folder recomputes the table from the weights. The "
-        "number of epochs and their seconds are those of metrics.csv, which nobody can "
-        "recompute.",
-    ]
-    return ("\n".join(lines) + "\n").encode("utf-8")
-
-
-def _table(claims: Mapping[str, Any]) -> list[str]:
-    nll, error = claims["nll"], claims["standard_error"]
-    return [
-        f"| {claims['n']:,} binarised test images | nats |",
-        "| --- | --- |",
-        f"| negative log-likelihood, {claims['num_samples']:,} samples | {nll:.2f} "
-        f"(standard error over images {error:.2f}) |",
-        *(f"| bound with k = {k} | {v:.2f} |" for k, v in claims["bounds"].items()),
-        f"| active units | {claims['active_units']} of {claims['units']} |",
-    ]
-
-
 # --- reading ----------------------------------------------------------------------
 
 
-def is_run(folder: Path) -> bool:
-    """Whether a folder claims to be a run (`read` says whether it is one).
-
-    One that is being written begins with a dot, and never does.
-    """
-    return not folder.name.startswith(".") and (folder / MANIFEST).is_file()
-
-
 def read(folder: Path) -> Run:
-    """Read a run folder; every file is checked before any is used.
+    """Read a run folder, or a zip of one; every file is checked before any is used.
 
     Raises RunError for a folder that is none, a file missing, altered, truncated or
     foreign, and for weights that are not finite.
     """
-    files = _checked_files(folder)
+    files = checked_files(folder)
     config, claims = (_parse(files, f) for f in ("config.json", "evaluation.json"))
     weights = _tensors(files, "model.safetensors")
     bad = _not_finite(weights)
     if bad:
-        raise RunError(f"{folder.name}: the weights {bad} are not finite numbers.")
-    if {weight.dtype for weight in weights.values()} != {torch.float32}:
-        raise RunError(f"{folder.name}: model.safetensors is not all float32.")
+        raise RunError(f"{run_name(folder)}: the weights {bad} are not finite numbers.")
+    floats = {w.dtype for w in weights.values() if w.is_floating_point()}
+    if floats != {torch.float32}:
+        raise RunError(f"{run_name(folder)}: model.safetensors is not all float32.")
     per_image = _tensors(files, "nll.safetensors").get("nll", torch.empty(0))
     run = Run(folder, config, claims, weights, per_image.float(), files)
     _expect_claims(run)
     return run
-
-
-def _checked_files(folder: Path) -> dict[str, bytes]:
-    if not is_run(folder):
-        raise RunError(
-            f"{folder.name} is no run folder: it has no {MANIFEST}. Remedy: the "
-            "folder that lesson 10 or `vae-edu train` named when it was written."
-        )
-    try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-        listed: dict[str, dict[str, Any]] = manifest["files"]
-        if manifest["format"] != FORMAT:
-            raise RunError(f"{folder.name} has the format {manifest['format']}.")
-        there = {path.name for path in folder.iterdir()} - {MANIFEST}
-        _expect_names(folder, set(listed), there)
-        return {name: _checked(folder / name, listed[name]) for name in listed}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(
-            f"{folder.name}/{MANIFEST} cannot be read ({one_line(error)})."
-        ) from error
-
-
-def _expect_names(folder: Path, listed: set[str], there: set[str]) -> None:
-    faults = {
-        "missing": (listed | set(REQUIRED)) - there,
-        "foreign, not of this run": there - listed,
-    }
-    for fault, names in faults.items():
-        if names:
-            raise RunError(
-                f"{folder.name}: {', '.join(sorted(names))} is {fault}. Remedy: hand "
-                "in the folder as it was written (by lesson 10 or `vae-edu train`)."
-            )
-
-
-def _checked(path: Path, listed: Mapping[str, Any]) -> bytes:
-    if path.is_symlink() or not path.is_file() or path.stat().st_size > MOST_BYTES:
-        raise RunError(f"{path.name} is no plain file of a run.")
-    content = path.read_bytes()
-    if len(content) != listed["bytes"]:
-        fault = (
-            f"has {len(content):,} bytes where the run wrote {listed['bytes']:,}: it "
-            "was cut or edited"
-        )
-    elif hashlib.sha256(content).hexdigest() != listed["sha256"]:
-        fault = "is altered: its SHA-256 is not that of the run"
-    else:
-        return content
-    raise RunError(
-        f"{path.name} {fault}. Remedy: hand in the folder as it was written (by lesson "
-        "10 or `vae-edu train`)."
-    )
 
 
 def _parse(files: Mapping[str, bytes], name: str) -> dict[str, Any]:
@@ -492,32 +309,44 @@ def _tensors(files: Mapping[str, bytes], name: str) -> dict[str, Tensor]:
         raise RunError(f"{name} is no safetensors file ({one_line(error)}).") from error
 
 
+WHOLE = ("n", "num_samples", "active_units", "units", "seed")
+REAL = ("nll", "elbo")
+
+
 def _expect_claims(run: Run) -> None:
     """The claims must be complete, finite, and agree with each other."""
-    claims, n = run.claims, len(run.per_image)
-    try:
-        numbers = [claims["nll"], claims["elbo"], *claims["bounds"].values()]
-        sound = all(math.isfinite(float(number)) for number in numbers)
-        sound &= n == int(claims["n"]) >= 1
-        sound &= 1 <= int(claims["num_samples"]) <= MOST_SAMPLES
-        sound &= bool(run.per_image.isfinite().all())
-        values = run.per_image.double()
-        sound = sound and abs(float(values.mean()) - float(claims["nll"])) < 1e-3
-        if n > 1:
-            spread = float(values.std()) / math.sqrt(n)
-            sound &= abs(spread - float(claims["standard_error"])) < 1e-3
-        sound &= 0 <= int(claims["active_units"]) <= int(claims["units"])
-        expected = {str(k) for k in BOUNDS if k <= int(claims["num_samples"])}
-        sound &= set(claims["bounds"]) == expected
-        int(claims["seed"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise RunError(
-            f"evaluation.json lacks a number ({one_line(error)})."
-        ) from error
-    if not sound:
+    claims = run.claims
+    whole = [claims.get(name) for name in WHOLE]
+    bounds = claims.get("bounds")
+    real = [claims.get(name) for name in REAL]
+    real += list(bounds.values()) if isinstance(bounds, dict) else [None]
+    if not all(type(v) is int for v in whole) or not all(
+        type(v) in (int, float) for v in real
+    ):
+        raise RunError("evaluation.json lacks a number, or one is of another kind.")
+    if not _agree(claims, run.per_image):
         raise RunError(
             f"{run.name}: evaluation.json contradicts itself or nll.safetensors."
         )
+
+
+def _agree(claims: Mapping[str, Any], per_image: Tensor) -> bool:
+    n, k, mean = len(per_image), claims["num_samples"], per_image.double().mean()
+    if n > 1:
+        spread = float(per_image.double().std()) / math.sqrt(n)
+        error = claims.get("standard_error")
+        if not isinstance(error, float) or not abs(spread - error) < 1e-3:
+            return False
+    return (
+        n == claims["n"] >= 1
+        and 1 <= k <= MOST_SAMPLES
+        and abs(claims["seed"]) < 2**63
+        and bool(per_image.isfinite().all())
+        and all(map(math.isfinite, [claims["elbo"], *claims["bounds"].values()]))
+        and abs(float(mean) - claims["nll"]) < 1e-3
+        and 0 <= claims["active_units"] <= claims["units"]
+        and set(claims["bounds"]) == {str(b) for b in BOUNDS if b <= k}
+    )
 
 
 # --- recomputing ------------------------------------------------------------------
@@ -562,6 +391,18 @@ def _given(name: str, form: Mapping[str, Any], weights: dict[str, Tensor]) -> nn
     return model.eval().requires_grad_(False)
 
 
+@dataclass(frozen=True)
+class _How:
+    """The options of `verify`."""
+
+    images: data.Dataset | None
+    model: nn.Module | None
+    spot: int | None
+    spot_seed: int
+    device: torch.device | None
+    progress: bool
+
+
 def verify(
     folder: Path,
     *,
@@ -570,6 +411,7 @@ def verify(
     spot: int | None = None,
     spot_seed: int = 0,
     device: torch.device | None = None,
+    progress: bool = True,
 ) -> Evaluation:
     """Recompute a run's numbers from its weights; return them.
 
@@ -579,18 +421,35 @@ def verify(
     Raises RunError for all that `read` refuses, for another test set, for a claim that
     the weights do not support, and for a card that says other than the files do.
     """
-    run = read(folder)
-    subject = restore(run, device) if model is None else _own(run, model)
-    x = _test_set(run, images)
+    try:
+        return _verified(
+            read(folder), _How(images, model, spot, spot_seed, device, progress)
+        )
+    except (CourseError, MemoryError):
+        raise
+    except Exception as error:  # whatever a foreign file makes of this
+        if isinstance(error, RuntimeError) and "alloc" in str(error):
+            raise MemoryError(str(error)) from error
+        raise RunError(
+            f"{run_name(folder)}: its numbers cannot be computed again "
+            f"({type(error).__name__}: {one_line(error)}). {AS_WRITTEN}"
+        ) from error
+
+
+def _verified(run: Run, how: _How) -> Evaluation:
+    device = how.device or torch.device("cpu")
+    subject = restore(run, device) if how.model is None else _own(run, how.model)
+    x = _test_set(run, how.images)
     chosen = torch.arange(len(x))
-    if spot is not None and spot < len(x):
-        generator = Generator().manual_seed(spot_seed)
-        chosen = torch.randperm(len(x), generator=generator)[:spot]
+    if how.spot is not None and how.spot < len(x):
+        generator = Generator().manual_seed(how.spot_seed)
+        chosen = torch.randperm(len(x), generator=generator)[: how.spot]
     found = evaluate(
         subject,
-        x[chosen].to(device or "cpu"),
-        num_samples=int(run.claims["num_samples"]),
-        seed=int(run.claims["seed"]),
+        x[chosen].to(device),
+        num_samples=run.claims["num_samples"],
+        seed=run.claims["seed"],
+        progress=how.progress,
     )
     _expect_supported(run, found, chosen)
     _expect_history(run)
@@ -600,7 +459,8 @@ def verify(
 
 def _own(run: Run, model: nn.Module) -> nn.Module:
     try:
-        model.load_state_dict(run.weights)
+        own = model.state_dict().keys()  # a run may hold constants beside them
+        model.load_state_dict({k: v for k, v in run.weights.items() if k in own})
     except RuntimeError as error:
         raise RunError(
             f"{run.name}: not the weights of this model ({one_line(error)})."
@@ -690,7 +550,7 @@ def _expect_history(run: Run) -> None:
 def _expect_card(run: Run) -> None:
     """The card must be the one that the other files make, to the byte."""
     try:
-        made = _card(run.files)
+        made = run_card.card(run.files)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(
             f"{run.name}: no card can be made of its files ({one_line(error)})."
@@ -714,7 +574,7 @@ def command(
 ) -> int:
     """`vae-edu evaluate RUN`: recompute its numbers and print them."""
     found = verify(Path(folder), spot=spot, device=pick_device(device))
-    for line in _table(found.numbers()):
+    for line in run_card.table(found.numbers()):
         say(line)
-    say(f"{Path(folder).name}: every claim is what its weights give")
+    say(f"{run_name(Path(folder))}: every claim is what its weights give")
     return 0

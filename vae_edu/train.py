@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,8 +27,9 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from vae_edu import data
-from vae_edu.errors import CourseError, one_line
+from vae_edu.errors import one_line
 from vae_edu.models import latent_dim_of, log_importance_weights
+from vae_edu.rehearsal import TrainError, expect_data, probe, rehearse, same_probe
 
 __all__ = [
     "EpochRow",
@@ -43,15 +45,9 @@ __all__ = [
 ]
 
 Loss = Callable[..., tuple[Tensor, Tensor, Tensor]]
-Objective = Callable[
-    [nn.Module, Tensor, Tensor, "float | Tensor"], tuple[Tensor, Tensor, Tensor]
-]
+Objective = Callable[..., tuple[Tensor, Tensor, Tensor]]  # model, x, eps, beta
 Step = Callable[[Tensor, Tensor, float], None]
 Capture = Callable[[Callable[[], None]], Callable[[], object]]
-
-
-class TrainError(CourseError):
-    """Training cannot start or go on as asked; nothing half-done remains."""
 
 
 @dataclass(frozen=True)
@@ -417,7 +413,7 @@ class Trainer:
         many = config.num_samples > 1 or config.objective != "elbo"
         samples = (config.num_samples,) if many else ()
         self.eps_shape = (*samples, config.batch_size, dim)
-        self.objective = _objective(model, config, loss)
+        self.objective, self.loss = _objective(model, config, loss), loss
         self.optimizer = _adam(model, config, self.device)
         self.order = Generator().manual_seed(config.seed)
         self.noise = Generator(self.device).manual_seed(config.seed + 1)
@@ -450,6 +446,20 @@ class Trainer:
             x = data.to_unit(x) if x.dtype == torch.uint8 else x.float()
         eps = torch.randn(self.eps_shape, generator=self.noise, device=self.device)
         return x, eps
+
+    def rehearse(self) -> None:
+        """Raise TrainError where a first step would fail; nothing is changed by it."""
+        x = self.images[: self.config.batch_size]
+        x = data.to_unit(x) if x.dtype == torch.uint8 else x.float()
+        x = x.round() if self.config.binarize else x
+        generator = Generator(self.device).manual_seed(self.config.seed)
+        eps = torch.randn(self.eps_shape, generator=generator, device=self.device)
+        self.model.train()
+        rehearse(self.model, partial(self.objective, beta=self.config.beta), x, eps)
+
+    def _probe(self) -> dict[str, Tensor]:
+        found = probe(self.model, self.loss, self.images.shape[1], self.eps_shape[-1])
+        return found if self.config.objective == "elbo" else {"model": found["model"]}
 
     def step(self, x: Tensor, eps: Tensor, number: int) -> None:
         """One step of Adam, with the rates of step `number` (from 0)."""
@@ -524,6 +534,7 @@ class Trainer:
             "noise": self.noise.get_state(),
             "global": torch.get_rng_state(),
             "rows": [asdict(row) for row in self.rows],
+            "probe": self._probe(),
         }
 
     def restore(self, state: dict[str, Any], name: str) -> None:
@@ -537,6 +548,7 @@ class Trainer:
                     "delete it to start anew, or go on with what it was made with."
                 )
             self.model.load_state_dict(state["model"])
+            self._expect_probe(state.get("probe", {}), name)
             self.optimizer.load_state_dict(state["optimizer"])
             for group in self.optimizer.param_groups:
                 if isinstance(group["lr"], Tensor):  # read on the CPU
@@ -550,6 +562,17 @@ class Trainer:
                 f"{name} is no checkpoint of this model ({one_line(error)}). Remedy: "
                 "delete it."
             ) from error
+
+    def _expect_probe(self, stored: dict[str, Tensor], name: str) -> None:
+        """What the checkpoint's model and loss did, these must do with its weights."""
+        mine = self._probe() if stored else {}
+        other = [key for key in stored if not same_probe(mine[key], stored[key])]
+        if other:
+            raise TrainError(
+                f"{name} is of a run with another {' and another '.join(other)} than "
+                "yours is now. Remedy: delete it to start anew, or go on with the code "
+                "that it was made with."
+            )
 
 
 def _expect_config(config: TrainConfig) -> None:
@@ -634,6 +657,7 @@ def train(
     checkpoint: Path | None = None,
     log_dir: Path | None = None,
     say: Callable[[str], object] = tqdm.write,
+    as_data: bool = True,
 ) -> list[EpochRow]:
     """Train a model in place on all images; return one row an epoch.
 
@@ -642,11 +666,16 @@ def train(
     over the batch; "iwae" and "dreg" do without. images: (n, input), uint8 in 0..255 or
     floats in [0, 1]. checkpoint: a file, written after each epoch; where it is there
     already, training goes on from it (on the CPU to the same bits as if it had never
-    stopped). log_dir: for TensorBoard, if installed.
-    Raises TrainError for images, sizes or a device that do not do.
+    stopped). log_dir: for TensorBoard, if installed. as_data: False trains even what no
+    run folder could hold as plain data, and nobody could hand in.
+    Raises TrainError for images, sizes, a device, a model or a loss that do not do,
+    before the first epoch.
     """
     config = config or TrainConfig()
     trainer = Trainer(model, images, config, loss, latent_dim)
+    trainer.rehearse()
+    if as_data:
+        expect_data(trainer.model, images.shape[1], trainer.eps_shape[-1])
     if checkpoint is not None and checkpoint.exists():
         trainer.restore(load_checkpoint(checkpoint), checkpoint.name)
     trainer.model.train()

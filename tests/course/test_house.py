@@ -24,6 +24,7 @@ ANSWERS = sorted((REPOSITORY / "solutions").glob("*/exercises.py"))
 
 GIVEN = (
     *("train", "evaluate", "models", "program", "runs", "reproduce"),
+    *("operations", "recording", "rehearsal", "run_card", "run_files"),
     *("viz", "data", "mnist", "explore"),
 )
 JUDGING = ("exercises", "check", "checks", "feedback", "standing", "grading", "work")

@@ -114,6 +114,35 @@ def test_import_takes_torchvisions_layout(source, root, tmp_path):
     mnist.verify_mnist()
 
 
+@pytest.mark.parametrize("kind", ["folders", "dots", "folders of dots", "gzipped dots"])
+def test_import_takes_kaggles_layouts(contents, root, tmp_path, kind):
+    """Its archive unpacks to a folder for each file, and has other names beside."""
+    for name, content in contents.items():
+        dotted = name.replace("-idx", ".idx") if "dots" in kind else name
+        path = tmp_path / "k" / (dotted if "folders" in kind else "") / dotted
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "gzipped dots":
+            path, content = path.with_name(f"{path.name}.gz"), packed(content)
+        path.write_bytes(content)
+    mnist.import_mnist(tmp_path / "k")
+    mnist.verify_mnist()
+
+
+@pytest.mark.parametrize("behind", [b"xx", b"\0" * 512, packed(b"")])
+def test_import_takes_a_gzip_with_bytes_behind_its_end(source, root, behind):
+    with (source / f"{NAMES[0]}.gz").open("ab") as file:
+        file.write(behind)
+    mnist.import_mnist(source)
+    mnist.verify_mnist()
+
+
+def test_import_from_what_is_no_folder_says_so(source, tmp_path):
+    with pytest.raises(mnist.DataError, match="is not there: expected a folder"):
+        mnist.import_mnist(tmp_path / "none")
+    with pytest.raises(mnist.DataError, match="is a file: expected a folder"):
+        mnist.import_mnist(source / f"{NAMES[0]}.gz")
+
+
 def assert_refused(source: Path, root: Path, name: str, *also: str) -> None:
     """A bad folder: the message names file, sum and remedy, and nothing is written."""
     md5 = {file.name: file.md5 for file in mnist.files()}[name]

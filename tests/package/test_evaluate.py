@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -333,3 +334,23 @@ def test_rows_fit_the_memory_of_a_gpu():
     assert 1 < small < evaluate.ROWS["cuda"]
     assert small * pixels * 4 * 4 <= 2**30
     assert evaluate.rows_within(0, pixels) == 1
+
+
+# --- progress ---------------------------------------------------------------------
+
+
+def test_where_no_bar_is_seen_a_line_each_minute_tells_the_time_left(monkeypatch):
+    """Of a clock that goes a quarter of a minute for each block of 20 images."""
+    ticks = itertools.count(0.0, 15.0)
+    monkeypatch.setattr(evaluate.time, "monotonic", lambda: next(ticks))
+    said = []
+    model = models.OneLayerVAE(12, (8,), 2)
+    x = (torch.rand(200, 12) > 0.5).to(torch.uint8)
+    evaluate.evaluate(model, x, num_samples=2, say=said.append)
+    assert said == [
+        "evaluated 80 of 200 images, about 90 s left",
+        "evaluated 160 of 200 images, about 30 s left",
+    ]
+    evaluate.evaluate(model, x, num_samples=2, progress=False, say=said.append)
+    assert len(said) == 2
+    assert evaluate.progress_text(100, 10_000, 20.0).endswith("about 33 min left")

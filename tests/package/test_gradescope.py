@@ -11,14 +11,18 @@ import zipfile
 
 import nbformat
 import pytest
+import torch
 from nbformat.v4 import new_code_cell, new_notebook
 
 from tests.sandboxes import do_without
-from vae_edu import catalogue
+from vae_edu import catalogue, data, handin, runs
 from vae_edu.cli import main
 from vae_edu.errors import CourseError
-from vae_edu.grading import gradescope, process
+from vae_edu.evaluate import binarized_test_set, evaluate
+from vae_edu.grading import gradescope, process, run_folder
 from vae_edu.grading.grade import ExerciseGrade, Finding, Grade
+from vae_edu.models import OneLayerVAE
+from vae_edu.train import TrainConfig, train
 
 LESSON = "04_kl_divergence"
 TOPIC = "kl_divergence"
@@ -104,6 +108,97 @@ def test_a_link_is_no_submission(tmp_path):
     assert "no notebook" in problem
 
 
+# --- the run of lesson 10 -------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def a_run(tmp_path_factory):
+    """A run on scikit-learn's digits that learnt nothing: it is whole, no more."""
+    digits = data.load("digits")
+    model = OneLayerVAE(64, (8,), 2, generator=torch.Generator().manual_seed(0))
+    config = TrainConfig(epochs=1, batch_size=256, device="cpu")
+    rows = train(model, digits.train, config, say=lambda line: None)
+    test = binarized_test_set(digits.test[:20])
+    found = evaluate(model, test, num_samples=20)
+    folder = tmp_path_factory.mktemp("made") / "run"
+    return runs.write(folder, model, digits, config, rows, found)
+
+
+def side_by_side(run, folder):
+    """As single files come, or a zip that was unpacked on the way."""
+    shutil.copytree(run, folder, dirs_exist_ok=True)
+    (folder / "10_full_mnist_run.ipynb").write_text("{}")
+    (folder / "more.txt").write_text("x")
+
+
+def packed(run, folder):
+    shutil.make_archive(str(folder / "run"), "zip", run)
+
+
+LAID_OUT = {
+    "a folder": lambda run, folder: shutil.copytree(run, folder / "run"),
+    "a folder of another name": lambda run, folder: shutil.copytree(run, folder / "r"),
+    "deeper": lambda run, folder: shutil.copytree(run, folder / "my lesson" / "run"),
+    "packed": packed,
+    "side by side": side_by_side,
+    "two, one of them called run": lambda run, folder: [
+        shutil.copytree(run, folder / name) for name in ("run", "other")
+    ],
+}
+
+
+@pytest.mark.parametrize("way", LAID_OUT)
+def test_the_run_is_found_however_it_lies(a_run, tmp_path, way):
+    folder, aside = tmp_path / "submission", tmp_path / "aside"
+    folder.mkdir()
+    aside.mkdir()
+    LAID_OUT[way](a_run, folder)
+    found = gradescope.submitted_run(folder, "10", aside)
+    assert run_folder.grade_run(found, "s").score == handin.WHOLE
+    assert gradescope.submitted_run(folder, LESSON, aside) is None
+
+
+def test_without_a_run_one_is_asked_for(tmp_path):
+    found = gradescope.submitted_run(tmp_path, "10_full_mnist_run", tmp_path)
+    assert "no folder run/" in run_folder.grade_run(found, "s").problem
+
+
+def test_the_archive_of_lesson_10_brings_what_a_run_takes(tmp_path, capsys):
+    path = tmp_path / "run autograder.zip"
+    assert main(["gradescope", "10", "--to", str(path)]) == 0
+    points = sum(e.card.points for e in catalogue.exercises_of("full_mnist_run"))
+    assert f"{points + handin.POINTS} autograder points" in capsys.readouterr().out
+    with zipfile.ZipFile(path) as file:
+        assert "course/data/checksums.json" in file.namelist()
+        setup = file.read("setup.sh").decode()
+    assert 'vae-edu" data' in setup
+    assert "scikit-learn" in setup
+    subprocess.run(["bash", "-n"], input=setup, text=True, check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["packed", "side by side"])
+def test_the_run_is_graded_with_the_notebook(a_run, tmp_path, sandboxed, way):
+    path = tmp_path / "a.zip"
+    assert main(["gradescope", "10", "--to", str(path)]) == 0
+    root = unpacked(path, tmp_path / "auto")
+    LAID_OUT[way](a_run, root / "submission")
+    book = new_notebook(cells=[new_code_cell(PAIRED)])
+    nbformat.write(book, root / "submission" / "10_full_mnist_run.ipynb")
+    made, said = run(root)
+    by_name = {t["name"]: t for t in made["tests"]}
+    assert by_name[run_folder.NAME]["score"] == handin.WHOLE, said
+    assert by_name["paired_difference"]["status"] == "passed"
+    assert made["score"] == handin.WHOLE + by_name["paired_difference"]["max_score"]
+
+
+PAIRED = """
+def paired_difference(nll_a, nll_b):
+    d = nll_a - nll_b
+    return d.mean(), d.std() / len(d) ** 0.5
+"""
+
+
 # --- the autograder -------------------------------------------------------------------
 
 
@@ -117,7 +212,10 @@ def archive(tmp_path_factory):
 @pytest.fixture
 def autograder(archive, tmp_path):
     """/autograder as Gradescope lays it out."""
-    root = tmp_path / "auto grader"
+    return unpacked(archive, tmp_path / "auto grader")
+
+
+def unpacked(archive, root):
     (root / "submission").mkdir(parents=True)
     with zipfile.ZipFile(archive) as file:
         file.extractall(root / "source")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -135,7 +136,7 @@ def test_a_learners_way_of_writing_is_read(way):
     torch.testing.assert_close(program.encode(x)[0], model.encode(x)[0])
 
 
-@pytest.mark.parametrize("way", [Base, OneHead, Normed])
+@pytest.mark.parametrize("way", [Base, OneHead, Normed, ByHand, SplitLeaky])
 def test_a_last_linear_layer_is_found(way):
     model = way().eval()
     program = read_back(model)
@@ -235,9 +236,27 @@ def test_what_is_no_vae_has_no_program(trick):
 # --- foreign descriptions ---------------------------------------------------------
 
 
+OLD = Path(__file__).parent / "programs_of_the_first_form.json"
+
+
+def old_program(way: type[Base]) -> tuple[dict, dict]:
+    """A description as the first run folders have it, and its weights."""
+    weights = {k: v.detach() for k, v in way().state_dict().items()}
+    return json.loads(OLD.read_text())[way.__name__], weights
+
+
 def described() -> tuple[dict, dict]:
-    program = Program.trace(Base(), PIXELS, LATENT)
-    return json.loads(json.dumps(program.to_json())), dict(program.weights)
+    return old_program(Base)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_program_of_the_first_form_is_still_read(way):
+    model = way().eval()
+    program = Program.from_json(*old_program(way))
+    x, eps = torch.rand(6, PIXELS), torch.randn(4, 6, LATENT)
+    for own, other in zip(program(x, eps), model(x, eps), strict=True):
+        torch.testing.assert_close(own, other)
+    assert isinstance(program, FactoredProgram) or way in (ByHand, SplitLeaky)
 
 
 def decoder_sums_all_codes(d):

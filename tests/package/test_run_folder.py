@@ -7,6 +7,7 @@ What does not: what `runs` itself refuses, piece by piece.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -51,7 +52,7 @@ def sealed(folder: Path) -> None:
     """Make the manifest agree with what is in the folder, as a forger would."""
     names = [p.name for p in folder.iterdir() if p.name != "run.json"]
     files = {name: (folder / name).read_bytes() for name in names}
-    manifest = {"format": runs.FORMAT, "files": runs._sums(files)}
+    manifest = {"format": runs.FORMAT, "files": runs.sums(files)}
     (folder / "run.json").write_text(json.dumps(manifest))
 
 
@@ -172,6 +173,13 @@ def test_check_run_waits_for_a_run_accepts_it_and_refuses_a_spoilt_one(
         handin.check_run("other")
     handin.check_run("run")
     assert "Accepted" in capsys.readouterr().out
+    shutil.make_archive(str(copied.parent / "packed"), "zip", copied)
+    handin.check_run("packed.zip")
+    monkeypatch.chdir(copied.parent)
+    monkeypatch.setenv("VAE_EDU_RUNS", str(copied.parent / "elsewhere"))
+    handin.check_run("packed.zip")
+    assert capsys.readouterr().out.count("Accepted") == 2
+    handin.check_run("run")
     truncated(copied)
     with pytest.raises(CheckFailed, match="would not be accepted"):
         handin.check_run("run")
@@ -242,12 +250,73 @@ def test_what_takes_too_much_is_named(good, monkeypatch, kind):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.mark.parametrize(
-    ("code", "words"), [("1 / 0", "ZeroDivisionError"), ("os.abort()", "-6")]
+    ("code", "words"),
+    [
+        ("1 / 0", "ZeroDivisionError"),
+        ("os.abort()", "-6"),
+        (
+            "from vae_edu.grading import run_folder as r; from vae_edu import data;"
+            "r.handin.mark = lambda *a, **k: data.load('mnist');"
+            "os.environ['VAE_EDU_DATA'] = os.devnull; r.mark_from_input()",
+            "is missing|cannot be read",
+        ),
+    ],
 )
-def test_a_fault_of_ours_is_never_the_learners(good, monkeypatch, code, words):
+def test_what_comes_to_no_end_costs_the_run_alone_and_is_judged_again(
+    good, monkeypatch, code, words
+):
+    """A fault of ours, and a run that ends the process: nobody can tell which."""
     instead_of_recomputing(monkeypatch, "import os; " + code)
-    with pytest.raises(RuntimeError, match=words):
-        run_folder.grade_run(good, "s")
+    item = run_folder.grade_run(good, "s")
+    assert item.score == 0
+    assert item.problem.startswith(run_folder.NOT_JUDGED)
+    assert re.search(words, item.problem)
+    graded = run_folder.with_run(Grade("10_full_mnist_run", (), "none"), good, "s")
+    assert not run_folder.is_judged(graded)
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("evaluation.json", {"seed": 2**70}),
+        ("evaluation.json", {"n": float("inf")}),
+        ("config.json", {"title": "\ud800"}),
+        ("config.json", {"model": {"form": "program", "steps": [[0]], "outputs": []}}),
+    ],
+)
+def test_an_odd_run_costs_its_own_points_and_no_others(copied, file, change):
+    content = json.loads((copied / file).read_text()) | change
+    (copied / file).write_text(json.dumps(content))
+    sealed(copied)
+    item = run_folder.grade_run(copied, "s")
+    assert item.score == 0
+    assert item.problem
+    assert not item.problem.startswith(run_folder.NOT_JUDGED)
+    item.problem.encode("utf-8")
+
+
+def test_a_zip_beside_the_notebook_is_the_run(good, tmp_path):
+    notebook = tmp_path / "10_full_mnist_run.ipynb"
+    made = shutil.make_archive(str(tmp_path / "run"), "zip", good)
+    found = run_folder.beside(notebook, "full_mnist_run")
+    assert found == Path(made)
+    assert run_folder.grade_run(found, "s").score == handin.mark(good).points
+    assert run_folder.digest(found) == run_folder.digest(found) != ""
+    Path(made).rename(tmp_path / "lesson10-seconds.zip")
+    found = run_folder.beside(notebook, "full_mnist_run")
+    assert found == tmp_path / "lesson10-seconds.zip"
+    (tmp_path / "run").mkdir()
+    assert run_folder.beside(notebook, "full_mnist_run") == tmp_path / "run"
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root reads all")
+def test_a_folder_that_cannot_be_read_costs_the_run_alone(copied):
+    copied.chmod(0)
+    try:
+        assert "cannot be read" in run_folder.grade_run(copied, "s").problem
+        assert run_folder.digest(copied).startswith("not to be read")
+    finally:
+        copied.chmod(0o700)
 
 
 def instead_of_recomputing(monkeypatch: pytest.MonkeyPatch, code: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -11,6 +12,7 @@ import shutil
 import struct
 import sys
 import types
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,11 +53,11 @@ class VAE(nn.Module):
 
 
 class Opaque(VAE):
-    """One that is no plain data: its squashing is not in the table."""
+    """One that is no plain data: a spectrum is not in the table."""
 
     def forward(self, x, eps):
         logits, mu, log_var, z = super().forward(x, eps)
-        return torch.asinh(logits.sinh()), mu, log_var, z
+        return torch.fft.irfft(torch.fft.rfft(logits), 64), mu, log_var, z
 
 
 def make(kind: str) -> nn.Module:
@@ -76,7 +78,8 @@ def digits() -> data.Dataset:
 
 def trained(kind: str, images: data.Dataset):
     model = make(kind)
-    rows = train.train(model, images.train, CONFIG, say=lambda line: None)
+    quiet = {"say": lambda line: None, "as_data": False}
+    rows = train.train(model, images.train, CONFIG, **quiet)
     test = evaluate.binarized_test_set(images.test[:N])
     return model, rows, evaluate.evaluate(model, test, num_samples=K)
 
@@ -448,6 +451,153 @@ def test_a_given_network_that_is_not_the_weights_is_refused(written, tmp_path, f
         runs.verify(folder)
 
 
+# What may stand in a JSON file in place of a number or a name.
+ODD = (
+    *(math.nan, math.inf, -math.inf, 2**70, -(2**70), 1e308, -1, 0, 0.5, 10**400),
+    *(True, None, "", "x", "\ud800", [], {}, [1], {"a": 1}, "1" * 1000),
+)
+PLACES = (
+    *(("evaluation.json", (name,)) for name in ("n", "num_samples", "seed", "nll")),
+    *(("evaluation.json", (name,)) for name in ("elbo", "units", "active_units")),
+    *(("evaluation.json", (name,)) for name in ("standard_error", "test_set")),
+    *(("evaluation.json", path) for path in (("bounds",), ("bounds", "1"))),
+    *(("config.json", (name,)) for name in ("title", "model", "train", "seed", "data")),
+    *(("config.json", (name,)) for name in ("device", "versions", "seconds")),
+    *(("config.json", ("data", name)) for name in ("name", "train", "binarized_test")),
+    *(("config.json", ("train", name)) for name in ("epochs", "seed", "device")),
+    *(("config.json", ("model", name)) for name in ("form", "steps", "outputs")),
+    *(("config.json", ("model", name)) for name in ("input_dim", "latent_dim")),
+    *(("config.json", ("model", "steps", 2, i)) for i in range(4)),
+    *(("config.json", ("model", "outputs", i)) for i in range(4)),
+    *(("run.json", (name,)) for name in ("format", "files")),
+    *(("run.json", ("files", "card.md")), ("run.json", ("files", "card.md", "bytes"))),
+)
+
+
+@pytest.mark.parametrize(("name", "place"), PLACES, ids=str)
+def test_nothing_that_stands_in_a_run_is_a_crash(
+    written, tmp_path, digits, name, place
+):
+    """Each odd value is refused as a run, or harmless; nothing else is ever raised."""
+    folder = Path(shutil.copytree(written["own"], tmp_path / "run"))
+    before = (folder / name).read_text()
+    for odd in (*ODD, KeyError):
+        value = target = json.loads(before)
+        for step in place[:-1]:
+            target = target[step]
+        if odd is KeyError:
+            del target[place[-1]]
+        else:
+            target[place[-1]] = odd
+        if name == "run.json":
+            (folder / name).write_text(json.dumps(value))
+        else:
+            rewrite(folder, name, json.dumps(value).encode())
+        with contextlib.suppress(RunError):
+            runs.verify(folder, images=digits, spot=2, progress=False)
+
+
+def test_a_shape_for_some_images_only_is_refused(own):
+    """Recorded steps may be edited: what fails in the middle is the run's fault."""
+
+    def three_images(config) -> None:
+        model = config["model"]
+        model["steps"].insert(0, ["reshape", [{"value": 0}, 3, -1], {}, [999]])
+        model["steps"].append(
+            ["reshape", [{"value": 999}, model["latent_dim"]], {}, [998]]
+        )
+        model["outputs"][1] = 998
+
+    change_config(three_images)(own)
+    with pytest.raises(RunError):
+        runs.verify(own)
+
+
+def test_what_nobody_thought_of_is_a_refusal_too(own, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a fault deep inside")
+
+    monkeypatch.setattr(runs, "evaluate", fail)
+    with pytest.raises(RunError, match=r"cannot be computed again \(RuntimeError"):
+        runs.verify(own)
+
+
+# --- packed -----------------------------------------------------------------------
+
+
+def packed(folder: Path, target: Path, how: str) -> Path:
+    """A .zip as it comes: of the files, of their folder, or as a Mac packs it."""
+    top = {"files": "", "folder": f"{folder.name}/", "mac": "run/"}[how]
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in folder.iterdir():
+            archive.write(path, f"{top}{path.name}")
+        if how == "mac":
+            archive.writestr("__MACOSX/run/._run.json", b"\0")
+            archive.writestr("run/.DS_Store", b"\0")
+    return target
+
+
+@pytest.mark.parametrize("how", ["files", "folder", "mac"])
+def test_a_zip_is_a_run_folder(written, tmp_path, monkeypatch, how, capsys):
+    path = packed(written["own"], tmp_path / "run.zip", how)
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["evaluate", "run.zip", "--device", "cpu"]) == 0
+    assert "run: every claim is what its weights give" in capsys.readouterr().out
+    assert [p.name for p in tmp_path.iterdir()] == ["run.zip"]
+    assert runs.read(path).files == runs.read(written["own"]).files
+
+
+def test_what_a_system_leaves_in_a_folder_is_passed_over(own):
+    (own / ".DS_Store").write_bytes(b"\0")
+    (own / ".ipynb_checkpoints").mkdir()
+    runs.verify(own)
+
+
+def of_two_runs(own: Path, path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for top in ("a", "b"):
+            for file in own.iterdir():
+                archive.write(file, f"{top}/{file.name}")
+
+
+def with_a_foreign_file(own: Path, path: Path) -> None:
+    packed(own, path, "folder")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("own/more/notes.txt", "x")
+
+
+def bit_flipped(own: Path, path: Path) -> None:
+    content = bytearray(packed(own, path, "files").read_bytes())
+    content[len(content) // 3] ^= 0xFF
+    path.write_bytes(content)
+
+
+def cut(own: Path, path: Path) -> None:
+    path.write_bytes(packed(own, path, "files").read_bytes()[:-200])
+
+
+def without_a_run(own: Path, path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("notes.txt", "x")
+
+
+BAD_ZIPS = {
+    of_two_runs: "more than one run",
+    with_a_foreign_file: "foreign",
+    bit_flipped: "cannot be read",
+    cut: "no run folder",
+    without_a_run: "no run folder",
+    lambda own, path: path.write_bytes(b""): "no run folder",
+}
+
+
+@pytest.mark.parametrize(("spoil", "words"), BAD_ZIPS.items())
+def test_a_bad_zip_is_refused(own, tmp_path, spoil, words):
+    spoil(own, tmp_path / "run.zip")
+    with pytest.raises(RunError, match=words):
+        runs.verify(tmp_path / "run.zip")
+
+
 def test_a_file_is_no_run(tmp_path):
     (tmp_path / "run").write_text("")
     for path in (tmp_path / "run", tmp_path / "nothing", tmp_path):
@@ -560,11 +710,40 @@ def test_a_learners_own_model_and_loss_are_trained(runs_folder, monkeypatch):
     answers.VAE, answers.negative_elbo = VAE, negative_elbo
     monkeypatch.setitem(sys.modules, launch.OWN, answers)
     assert cli.main(["train", "mine", "--beta", "0.5", *QUICK]) == 0
-    assert set(calls) == {0.5}
+    assert set(calls) == {0.5, 0.7}  # 0.7: what the checkpoint knows the loss by
     assert (
         json.loads((runs_folder / "mine/config.json").read_text())["model"]["form"]
         == "program"
     )
+
+
+def test_an_unfilled_loss_is_one_line_and_no_folder(runs_folder, monkeypatch, capsys):
+    answers = types.ModuleType(launch.OWN)
+
+    def negative_elbo(x, logits, mu, log_var, beta=1.0):
+        raise NotImplementedError("Exercise 7.4: fill it in in notebooks/07")
+
+    answers.VAE, answers.negative_elbo = VAE, negative_elbo
+    monkeypatch.setitem(sys.modules, launch.OWN, answers)
+    assert cli.main(["train", "mine", *QUICK]) == cli.USER_ERROR
+    said = capsys.readouterr().err
+    assert "not filled in yet: Exercise 7.4" in said
+    assert len(said.splitlines()) == 1
+    assert not runs_folder.exists()
+
+
+def test_a_vae_that_cannot_be_made_is_one_line(runs_folder, monkeypatch, capsys):
+    answers = types.ModuleType(launch.OWN)
+
+    def broken(*_: object) -> None:
+        return [][1]
+
+    answers.VAE = broken
+    monkeypatch.setitem(sys.modules, launch.OWN, answers)
+    assert cli.main(["train", "mine", *QUICK]) == cli.USER_ERROR
+    said = capsys.readouterr().err
+    assert "IndexError: list index out of range (in `return [][1]`)" in said
+    assert len(said.splitlines()) == 1
 
 
 def test_without_lesson_07_one_is_sent_there(runs_folder, monkeypatch, capsys):

@@ -312,7 +312,8 @@ def test_beta_and_its_warm_up_reach_the_loss():
         return own_loss(x, logits, mu, log_var, beta)
 
     run(config=replace(CPU, beta=4.0, kl_warmup=0.5), loss=loss)
-    assert seen == pytest.approx([4 * min(1.0, step / 6) for step in range(12)])
+    steps = [4 * min(1.0, step / 6) for step in range(12)]
+    assert seen == pytest.approx([4.0, *steps])  # the first is the rehearsal's
 
 
 @pytest.mark.parametrize("objective", ["iwae", "dreg"])
@@ -580,6 +581,42 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         run(other, checkpoint=path)
 
 
+def test_a_checkpoint_knows_the_loss_and_the_models_code(tmp_path):
+    """By what they do: the same weights fit, and another loss or model is refused."""
+    path = tmp_path / "checkpoint"
+    run(checkpoint=path)
+
+    def rewritten(x, logits, mu, log_var, beta=1.0):
+        loss, reconstruction, kl = own_loss(x, logits, mu, log_var, 0.0)
+        return loss + kl * beta, reconstruction, kl
+
+    def halved(x, logits, mu, log_var, beta=1.0):
+        loss, reconstruction, kl = own_loss(x, logits, mu, log_var, beta)
+        return loss - 0.5 * beta * kl, reconstruction, kl
+
+    class Other(Learners):
+        def forward(self, x, eps):
+            logits, mu, log_var, z = super().forward(x, eps)
+            return 2 * logits, mu, log_var, z
+
+    run(loss=rewritten, checkpoint=path)
+    with pytest.raises(train.TrainError, match="another loss than yours is now"):
+        run(loss=halved, checkpoint=path)
+    with pytest.raises(train.TrainError, match="another model than yours is now"):
+        run(Other(), checkpoint=path)
+    with pytest.raises(train.TrainError, match="another model than yours is now"):
+        run(learners(drop=0.5), checkpoint=path)
+
+
+def test_a_checkpoint_of_before_is_still_read(tmp_path):
+    path = tmp_path / "checkpoint"
+    whole = run(checkpoint=path)
+    state = torch.load(path, weights_only=True)
+    del state["probe"]
+    torch.save(state, path)
+    assert_same(whole, run(checkpoint=path))
+
+
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
 def test_a_damaged_checkpoint_is_refused(tmp_path, content):
     path = tmp_path / "checkpoint"
@@ -664,8 +701,12 @@ def test_auto_takes_the_first_device_there_is(monkeypatch):
 
 
 def test_a_diverging_run_says_so():
+    calls = []
+
     def loss(x, logits, mu, log_var, beta):
-        return own_loss(x, logits * math.inf, mu, log_var, beta)
+        calls.append(1)
+        wild = math.inf if len(calls) > 2 else 1.0
+        return own_loss(x, logits * wild, mu, log_var, beta)
 
     with pytest.raises(train.TrainError, match="diverged"):
         run(loss=loss)

@@ -105,6 +105,8 @@ def _found(task: Task) -> Outcome | tuple[Submission, Store, str, Path | None]:
     folder = run_folder.beside(Path(task.path), task.topic)
     key = store.key(submission, run_folder.digest(folder))
     made = None if task.again else store.get(key)
+    if made is not None and not run_folder.is_judged(made):
+        made = None  # what the machine lacked then, it may have now
     if made is not None and not (made.seconds < task.seconds and _late(made)):
         return _outcome(task, made, known=True)
     return submission, store, key, folder

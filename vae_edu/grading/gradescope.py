@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import sys
 import tempfile
 import traceback
@@ -25,12 +26,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vae_edu import catalogue
+from vae_edu import catalogue, handin, mnist
 from vae_edu.errors import CourseError
-from vae_edu.grading import sandbox
+from vae_edu.grading import run_folder, sandbox
 from vae_edu.grading.grade import ExerciseGrade, Finding, Grade, grade_notebook
 from vae_edu.grading.report import heading
 from vae_edu.paths import course_root
+from vae_edu.run_files import MANIFEST
 
 SETTINGS = "autograder.json"
 LONGEST = 20_000  # characters of one text
@@ -56,6 +58,14 @@ install() {
         --constraint "$course/requirements.lock" --editable "$course" nbformat "$@"
 }
 install --torch-backend cpu || install
+"""
+
+# Where a run folder is graded too: the images, from the zip or from the network.
+SETUP_OF_RUNS = """
+install scikit-learn
+export VAE_EDU_HOME=$course
+"$root/venv/bin/vae-edu" data
+"$root/venv/bin/vae-edu" data --verify
 """
 
 RUN = """\
@@ -177,7 +187,10 @@ def graded(root: Path) -> dict[str, Any]:
     if path is None:
         return _results(0.0, problem)
     policy, seed = settings["policy"], settings["seed"]
-    return results(grade_notebook(path, lesson, policy=policy, seed=seed))
+    made = grade_notebook(path, lesson, policy=policy, seed=seed)
+    with tempfile.TemporaryDirectory() as aside:
+        run = submitted_run(root / "submission", lesson, Path(aside))
+        return results(run_folder.with_run(made, run, seed))
 
 
 def submitted(folder: Path, lesson: str) -> tuple[Path | None, str]:
@@ -195,6 +208,38 @@ def submitted(folder: Path, lesson: str) -> tuple[Path | None, str]:
     names = ", ".join(str(p.relative_to(folder)) for p in (notebooks or files)[:10])
     there = f" ({names})" if names else ""
     return None, f"There is {what} in it{there}. Please submit {lesson}.ipynb alone."
+
+
+def submitted_run(folder: Path, lesson: str, aside: Path) -> Path | None:
+    """The run in a submission, a folder or a .zip; None for a lesson without one.
+
+    Gradescope unpacks what it can, and puts single files side by side: the run is where
+    its manifest lies. Where a notebook lies there too, the run's own files are copied
+    to `aside`. Of several, the one under the name `run`.
+    """
+    if catalogue.topic_of(lesson) not in run_folder.LESSONS:
+        return None
+    files = [p for p in sorted(folder.rglob("*")) if _visible(p, folder)]
+    found = [p.parent for p in files if p.name == MANIFEST]
+    found = found or [p for p in files if p.suffix == ".zip"]
+    named = [p for p in found if p.stem == run_folder.RUN]
+    for runs in (found, named):
+        if len(runs) == 1:
+            return _alone(runs[0], aside) if runs[0] == folder else runs[0]
+    return folder / run_folder.RUN
+
+
+def _alone(folder: Path, aside: Path) -> Path:
+    """A copy of the files that a manifest names, without what lies beside them."""
+    whole = aside / run_folder.RUN
+    whole.mkdir()
+    names = {MANIFEST}
+    with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+        names |= set(json.loads((folder / MANIFEST).read_bytes())["files"])
+    for path in folder.iterdir():
+        if path.name in names and _visible(path, folder):
+            shutil.copyfile(path, whole / path.name)
+    return whole
 
 
 def _visible(path: Path, folder: Path) -> bool:
@@ -219,6 +264,7 @@ def command(lesson: str, target: str, policy: str = sandbox.REQUIRE) -> int:
     except OSError as error:
         raise CourseError(f"{target} could not be written: {error.strerror}.") from None
     points = sum(e.card.points for e in exercises)
+    points += handin.POINTS if topic in run_folder.LESSONS else 0
     print(f"wrote {path}, which holds hidden laws and answers: for instructors only")
     print(f"in Gradescope: a programming assignment of {points} autograder points;")
     print("base image Ubuntu 22.04 or later; then try it with a submission of your own")
@@ -232,11 +278,13 @@ def package(topic: str, path: Path, policy: str) -> None:
     handle, aside = tempfile.mkstemp(".tmp", f".{path.name}.", path.parent)
     try:
         with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w") as made:
-            _add(made, "setup.sh", SETUP.encode(), 0o755)
+            _add(made, "setup.sh", _setup(topic).encode(), 0o755)
             _add(made, "run_autograder", RUN.encode(), 0o755)
             _add(made, SETTINGS, json.dumps(settings).encode())
             for name in needed(topic):
                 _add(made, f"course/{name}", _content(name))
+            for name, content in _images(topic):
+                _add(made, f"course/data/MNIST/raw/{name}", content)
         os.replace(aside, path)
     finally:
         with suppress(FileNotFoundError):
@@ -257,11 +305,24 @@ def _content(name: str) -> bytes:
     return path.read_bytes()
 
 
+def _setup(topic: str) -> str:
+    return SETUP + (SETUP_OF_RUNS if topic in run_folder.LESSONS else "")
+
+
+def _images(topic: str) -> Iterator[tuple[str, bytes]]:
+    """MNIST, where runs are graded and it is here; else setup.sh gets it."""
+    if topic in run_folder.LESSONS and not mnist.is_absent():
+        for file in mnist.files():
+            yield file.name, mnist.read_verified(file.name)
+
+
 def needed(topic: str) -> Iterator[str]:
     """The checkout's files that grading a lesson takes: this lesson's laws, no answer
     of it, and the answers of earlier lessons, on which it builds.
     """
     yield from ("pyproject.toml", "requirements.lock", "README.md", "LICENSE")
+    if topic in run_folder.LESSONS:
+        yield "data/checksums.json"
     root = course_root()
     for path in sorted((root / "vae_edu").rglob("*")):
         name = path.relative_to(root).as_posix()

@@ -20,28 +20,48 @@ from pathlib import Path
 from typing import Any
 
 from vae_edu import handin
+from vae_edu.data import DataError
 from vae_edu.grading import sandbox
 from vae_edu.grading.grade import ExerciseGrade, Finding, Grade
 
-RUN = "run"  # the folder beside the notebook
+RUN = "run"  # the folder beside the notebook, or run.zip
 NAME = "hand_in"
 CELL = f"run_{NAME}"
 LESSONS = frozenset({"full_mnist_run"})
 LARGEST = 250_000_000  # bytes of the whole folder
 MEMORY = 6 * 2**30  # bytes to recompute in
+NOT_JUDGED = "the run could not be judged here"
 SECONDS = 1200  # of processor time; the largest of our reference runs took 12
 _KERNELS = {"SIGXCPU": "time", "SIGKILL": "memory"}  # its answers to too much of these
 
 
 def beside(notebook: Path, topic: str) -> Path | None:
-    """Where a submission's run folder lies; None for a lesson without one."""
-    return notebook.parent / RUN if topic in LESSONS else None
+    """Where a submission's run folder lies; None for a lesson without one.
+
+    The folder `run`; where there is none, run.zip, or the only .zip there is.
+    """
+    if topic not in LESSONS:
+        return None
+    folder = notebook.parent / RUN
+    if folder.exists() or folder.is_symlink():
+        return folder
+    packed = sorted(notebook.parent.glob("*.zip"))
+    named = [p for p in packed if p.name == f"{RUN}.zip"]
+    return (named or packed)[0] if named or len(packed) == 1 else folder
 
 
 def digest(folder: Path | None) -> str:
-    """A hash of all that is in a folder; "" where there is none to grade."""
-    if folder is None or _problem(folder):
-        return ""
+    """A hash of all that is in a run; "" where there is none to grade."""
+    try:
+        return "" if folder is None or _problem(folder) else _digest(folder)
+    except OSError as error:
+        return f"not to be read: {error.strerror}"
+
+
+def _digest(folder: Path) -> str:
+    if folder.is_file():
+        with folder.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
     seen = hashlib.sha256()
     for path in sorted(p for p in folder.iterdir() if not _strange(p)):
         content = path.read_bytes()
@@ -58,9 +78,15 @@ def with_run(graded: Grade, folder: Path | None, seed: str) -> Grade:
 
 
 def grade_run(folder: Path, seed: str) -> ExerciseGrade:
-    """Judge a run folder; `seed`, the course's own, chooses the images recomputed."""
-    if problem := _problem(folder):
-        return _outcome(0, problem=problem)
+    """Judge a run folder; `seed`, the course's own, chooses the images recomputed.
+
+    Never raises for what it holds: a run costs its own points, no others.
+    """
+    try:
+        if problem := _problem(folder):
+            return _outcome(0, problem=problem)
+    except OSError as error:
+        return _outcome(0, problem=f"run cannot be read ({error.strerror})")
     marked = _marked(folder, zlib.crc32(seed.encode()))
     unmet = tuple(Finding(words, "run") for words in marked["unmet"])
     return _outcome(marked["points"], public=unmet, problem=marked["problem"])
@@ -81,9 +107,11 @@ def _marked(folder: Path, spot_seed: int) -> dict[str, Any]:
         said, errors, much = _watched(child, json.dumps(asked))
     if much:
         return _refused(much)
-    if child.returncode:
-        raise RuntimeError(errors[-400:] or f"ended with {child.returncode}")
-    found: dict[str, Any] = json.loads(said)
+    try:
+        found: dict[str, Any] = json.loads(said)
+    except ValueError:
+        why = (errors.strip().splitlines() or [""])[-1]
+        return _not_judged(why or f"its process ended with {child.returncode}")
     return found
 
 
@@ -131,6 +159,19 @@ def _refused(what: str) -> dict[str, Any]:
     return {"points": 0, "unmet": [], "problem": words}
 
 
+def _not_judged(why: str) -> dict[str, Any]:
+    """What came to no end costs the run's points, until it is graded again."""
+    words = f"{NOT_JUDGED} ({why[:300]}); your instructor can have it graded again"
+    return {"points": 0, "unmet": [], "problem": words}
+
+
+def is_judged(graded: Grade) -> bool:
+    """Whether a grade's run, if it has one, was judged to an end."""
+    return not any(
+        e.name == NAME and e.problem.startswith(NOT_JUDGED) for e in graded.exercises
+    )
+
+
 def mark_from_input() -> None:
     """Mark the run folder that standard input names; write the mark as JSON."""
     asked = json.load(sys.stdin)
@@ -138,12 +179,13 @@ def mark_from_input() -> None:
         sandbox.die_with_parent()
     if sys.platform != "win32":
         _end_after(asked["seconds"])
+    folder, seed = Path(asked["folder"]), asked["spot_seed"]
     try:
-        marked = handin.mark(Path(asked["folder"]), spot_seed=asked["spot_seed"])
-    except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "alloc" not in str(error):
-            raise
+        marked = handin.mark(folder, spot_seed=seed, progress=False)
+    except MemoryError:
         said = _refused("memory")
+    except DataError as error:  # no fault of the run's
+        said = _not_judged(str(error))
     else:
         unmet = [c.words for c in marked.criteria if not c.met]
         said = {"points": marked.points, "unmet": unmet, "problem": marked.problem}
@@ -171,17 +213,23 @@ def _outcome(
         most,
         full,
         public=public,
-        problem=problem[:500],
+        problem=_plain(problem)[:500],
     )
 
 
+def _plain(text: str) -> str:
+    """What every gradebook can hold: names may be any bytes."""
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", " ")
+
+
 def _problem(folder: Path) -> str:
-    """Why nothing of a folder is read, if so."""
+    """Why nothing of a run is read, if so."""
     if folder.is_symlink():
         return "run is a link; hand in the folder itself"
-    if not folder.is_dir():
-        return "there is no folder run/ beside the notebook"
-    files = [p for p in folder.iterdir() if not _strange(p)]
+    if not folder.is_dir() and not folder.is_file():
+        return "there is no folder run/ (and no run.zip) beside the notebook"
+    inside = [folder] if folder.is_file() else folder.iterdir()
+    files = [p for p in inside if not _strange(p)]
     if sum(p.stat().st_size for p in files) > LARGEST:
         return f"run has more than {LARGEST / 1e6:.0f} MB"
     return ""
