@@ -33,7 +33,7 @@ from vae_edu.grading.run_folder import RUN
 from vae_edu.grading.store import ASIDE, FOLDER, write_whole
 from vae_edu.grading.summary import Remarks, say
 from vae_edu.paths import course_root
-from vae_edu.runs import MANIFEST
+from vae_edu.run_files import MANIFEST
 from vae_edu.work import is_unfilled
 
 CONFIG = "nbgrader_config.py"
