@@ -53,7 +53,8 @@ class ExerciseGrade:
     """The outcome for one exercise; `problem` says why no law could be tried.
 
     public: what `check` says of it too; hidden: laws broken at inputs of the grader;
-    credit: why it earns a part of the points.
+    credit: why it earns a part of the points; label: the misconception's, which stays
+    the same over years and in translations.
     """
 
     name: str
@@ -67,6 +68,7 @@ class ExerciseGrade:
     hidden: tuple[Finding, ...] = ()
     problem: str = ""
     credit: str = ""
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -220,6 +222,7 @@ def _exercise_grade(exercise: catalogue.Exercise, judged: Judgement) -> Exercise
         () if lacking else _kept_back(judged),
         lacking or _unfinished(exercise, judged),
         _CREDIT.get(worst(judged.verdicts), ""),
+        known.label if known else "",
     )
 
 

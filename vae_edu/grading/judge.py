@@ -34,6 +34,7 @@ class Result:
     score: float = 0.0
     max_score: float = 0.0
     misconception: str | None = None
+    label: str | None = None
     failures: list[dict[str, str]] = field(default_factory=list)
     advice: str = ""
 
@@ -105,6 +106,7 @@ def _result(submission: Submission, judged: Judgement) -> Result:
     ]
     if judged.known:
         result.misconception = judged.known.name
+        result.label = judged.known.label
         result.advice = judged.known.sentence
     return result
 
