@@ -353,4 +353,4 @@ def test_the_command_prints_one_object_a_line(tmp_path):
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert [r["passed"] for r in rows] == [True, False]
     expected = {"file", "exercise", "passed", "score", "max_score", "misconception"}
-    assert set(rows[0]) == expected | {"failures"}
+    assert set(rows[0]) == expected | {"label", "failures"}
