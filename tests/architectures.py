@@ -546,7 +546,7 @@ class ThroughNumpy(Plain):
         return super().decode(z) * scale
 
 
-@refused("three outputs", "return these four")
+@refused("three outputs", "not enough values to unpack (expected 4, got 3)")
 class ThreeOutputs(Plain):
     def forward(self, x, eps):
         return super().forward(x, eps)[:3]

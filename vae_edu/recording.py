@@ -173,7 +173,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         elif name == _COPY and args[0].dtype == args[1].dtype:
             self._write(_EXPAND, [args[1], list(args[0].shape)], {}, outs)
         elif not known(name):
-            self._refuse(outs, _unknown(name))
+            self._refuse(outs, self._earlier(args, kwargs) or _unknown(name))
         else:
             self._write(name, args, kwargs, outs)
 
@@ -211,6 +211,12 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         first = len(self.values)
         self.values |= {first + i: out for i, out in enumerate(outs)}
         return list(range(first, first + len(outs)))
+
+    def _earlier(self, args: Any, kwargs: Any) -> ProgramError | None:
+        """Why what goes in cannot be written, where it cannot."""
+        places = [self._place(t) for t in _tensors([args, kwargs])]
+        found = (self.refused.get(place.get("value", -1)) for place in places)
+        return next((why for why in found if why is not None), None)
 
     def _refuse(self, outs: list[Any], why: ProgramError) -> None:
         """What cannot be written is an error only where an output needs it."""
