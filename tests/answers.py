@@ -35,7 +35,8 @@ class Mutant:
     @property
     def category(self) -> str:
         """What it is about: the first sign's category, else "values"."""
-        return SIGNS[self.signs[0]].category if self.signs else "values"
+        known = (SIGNS[label].category for label in self.signs if label in SIGNS)
+        return next(known, "values")
 
     @property
     def label(self) -> str:
