@@ -1033,6 +1033,7 @@ def _(log_likelihoods: Tensor) -> Tensor:
     "monte_carlo_log_evidence",
     "inf minus inf where no sample explains x",
     "If the largest is -inf, taking it out gives -inf - (-inf), which is not a number.",
+    "infinity-minus-infinity",
 )
 def _(log_likelihoods: Tensor) -> Tensor:
     peak = log_likelihoods.amax(0)
@@ -1301,6 +1302,7 @@ def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
     "importance_log_evidence",
     "inf minus inf where no sample explains x",
     "If the largest log-weight is -inf, taking it out gives -inf - (-inf), which is not a number.",
+    "infinity-minus-infinity",
 )
 def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
     log_weights = log_joint - log_q
