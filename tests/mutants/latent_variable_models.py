@@ -181,9 +181,11 @@ def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
 
 @mutant(
     "gaussian_log_prob",
-    "float32 is written into the code",
-    "torch.tensor(math.pi) has seven digits, whatever the inputs have: it is in torch's default "
-    "dtype. A Python number has sixteen and follows them.",
+    "A constant with few digits",
+    "torch.tensor(math.pi) has seven digits, whatever the inputs have, and a pi typed by hand not "
+    "many more. math.pi has sixteen, and follows the inputs.",
+    "digits-lost",
+    "float32-inside",
 )
 def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     log_2pi = torch.log(2 * torch.tensor(math.pi))
@@ -208,15 +210,6 @@ def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
 )
 def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     return -(LOG_2PI + 0.5 * (log_var + (x - mean) ** 2 / log_var.exp())).sum(-1)
-
-
-@mutant(
-    "gaussian_log_prob",
-    "The log-variance without its half",
-    "log sigma is half of log_var. Integrate your density on a grid: it should give 1.",
-)
-def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
-    return -(0.5 * LOG_2PI + log_var + 0.5 * (x - mean) ** 2 / log_var.exp()).sum(-1)
 
 
 @mutant(
@@ -271,17 +264,6 @@ def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
 )
 def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     return -0.5 * (LOG_2PI + log_var - (x - mean) ** 2 / log_var.exp()).sum(-1)
-
-
-@mutant(
-    "gaussian_log_prob",
-    "pi typed with a few digits",
-    "math.pi has sixteen of them.",
-    "digits-lost",
-)
-def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
-    log_2pi = math.log(2 * 3.141593)
-    return -0.5 * (log_2pi + log_var + (x - mean) ** 2 / log_var.exp()).sum(-1)
 
 
 # --- linear_gaussian_log_evidence -----------------------------------------------------
@@ -482,9 +464,11 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Tensor:
 
 @mutant(
     "linear_gaussian_log_evidence",
-    "float32 is written into the code",
-    "torch.tensor(math.pi) has seven digits, whatever the inputs have: it is in torch's default "
-    "dtype. A Python number has sixteen and follows them.",
+    "A constant with few digits",
+    "torch.tensor(math.pi) has seven digits, whatever the inputs have, and a pi typed by hand not "
+    "many more. math.pi has sixteen, and follows the inputs.",
+    "digits-lost",
+    "float32-inside",
 )
 def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Tensor:
     covariance = weight @ weight.T + log_var.exp() * _eye(len(weight), weight)
@@ -1058,6 +1042,8 @@ def _(log_likelihoods: Tensor) -> Tensor:
     "float32 is written into the code",
     "torch.tensor(6.0) has seven digits, whatever the inputs have: it is in torch's default dtype. "
     "A Python number has sixteen and follows them.",
+    "digits-lost",
+    "float32-inside",
 )
 def _(log_likelihoods: Tensor) -> Tensor:
     num_samples = torch.tensor(float(len(log_likelihoods)))
@@ -1315,6 +1301,8 @@ def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
     "float32 is written into the code",
     "torch.tensor(6.0) has seven digits, whatever the inputs have: it is in torch's default dtype. "
     "A Python number has sixteen and follows them.",
+    "digits-lost",
+    "float32-inside",
 )
 def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
     num_samples = torch.tensor(float(len(log_q)))

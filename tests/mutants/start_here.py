@@ -325,6 +325,8 @@ def _(log_values: Tensor, dim: int) -> Tensor:
     "log n in single precision",
     "torch.log(torch.tensor(3)) is a float32 number: eight digits, even where the values have "
     "sixteen. Python's math.log has them all.",
+    "digits-lost",
+    "float32-inside",
 )
 def _(log_values: Tensor, dim: int) -> Tensor:
     n = torch.tensor(log_values.shape[dim])

@@ -94,7 +94,7 @@ def multivariate_by_hand(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     return -0.5 * (d * math.log(2 * math.pi) + total + square)
 
 
-@unseen("gaussian_log_prob", "Dimension out of range", "counted-from-the-front")
+@unseen("gaussian_log_prob", "A log_var of no dimensions counted once")
 def needs_a_dimension(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     square = ((x - mean) ** 2 * torch.exp(-log_var)).sum(-1)
     constant = x.shape[-1] * math.log(2 * math.pi)
@@ -106,7 +106,7 @@ def sigma_plus_eps(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     return Normal(mean, (0.5 * log_var).exp() + 1e-6).log_prob(x).sum(-1)
 
 
-@unseen("gaussian_log_prob", "digits-lost", "pi typed with a few digits")
+@unseen("gaussian_log_prob", "digits-lost", "A constant with few digits")
 def rounded_pi(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     terms = math.log(2 * 3.14159) + log_var + (x - mean) ** 2 / log_var.exp()
     return -0.5 * terms.sum(-1)
@@ -198,7 +198,7 @@ def per_dimension(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> T
     return normal.log_prob(x) / x.shape[-1]
 
 
-@unseen("linear_gaussian_log_evidence", "cpu-tensor")
+@unseen("linear_gaussian_log_evidence", "cpu-tensor", "digits-lost")
 def eye_on_the_cpu(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Tensor:
     c = weight @ weight.T + torch.exp(log_var) * torch.eye(weight.shape[0])
     r = x - bias
@@ -231,7 +231,7 @@ def independent_pixels(
     return Normal(bias, variance.sqrt()).log_prob(x).sum(-1)
 
 
-@unseen("linear_gaussian_log_evidence", "exchanged-dimensions", "shapes-do-not-meet")
+@unseen("linear_gaussian_log_evidence", "sizes-do-not-meet")
 def column_vectors(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Tensor:
     c, r = _cov(weight, log_var.exp()), x - bias
     distance = r.T @ torch.linalg.inv(c) @ r
