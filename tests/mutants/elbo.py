@@ -1672,7 +1672,7 @@ def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Ten
 @mutant(
     "elbo_terms",
     "The likelihood is weighted with the prior",
-    "The expectation in the bound is under q, in both terms.",
+    "That is an average over the prior. The bound averages over q, which it is free to choose.",
 )
 def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
     return _used(log_prior.exp() * log_likelihood, q), _kl_to(log_prior, q)

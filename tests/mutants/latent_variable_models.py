@@ -260,7 +260,7 @@ def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
 @mutant(
     "gaussian_log_prob",
     "The distance has the wrong sign",
-    "A log-density falls as x moves away from the mean. Does yours?",
+    "The largest density is at the mean. Where is yours largest?",
 )
 def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     return -0.5 * (LOG_2PI + log_var - (x - mean) ** 2 / log_var.exp()).sum(-1)
@@ -853,7 +853,7 @@ def _(
 @mutant(
     "linear_gaussian_posterior",
     "The variances alone",
-    "A matrix (latent, latent) was asked for, which holds the correlations too.",
+    "The diagonal of the covariance is not all of it: two latents that move the same pixels depend on each other.",
 )
 def _(
     x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
@@ -1312,7 +1312,7 @@ def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
 @mutant(
     "importance_log_evidence",
     "The logs are divided, not the densities",
-    "A ratio of densities is a difference of logs.",
+    "log(p / q) is not log p / log q. What is it?",
 )
 def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
     return _mean_of(log_joint / log_q)
@@ -1330,7 +1330,7 @@ def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
 @mutant(
     "importance_log_evidence",
     "The joint is averaged, q is summed over its logs",
-    "Each sample is divided by its own density before they are averaged.",
+    "The weight of a sample is a ratio: form it first, then average the weights.",
 )
 def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
     return _mean_of(log_joint) - log_q.mean(0)
