@@ -1320,15 +1320,6 @@ def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
 
 @mutant(
     "importance_log_evidence",
-    "The samples are weighted with q once more",
-    "They were drawn from q: that is its weight already. The plain average is asked for.",
-)
-def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
-    return torch.logsumexp(log_joint, 0) - torch.logsumexp(log_q, 0) + 0 * log_q.sum(0)
-
-
-@mutant(
-    "importance_log_evidence",
     "The joint is averaged, q is summed over its logs",
     "The weight of a sample is a ratio: form it first, then average the weights.",
 )

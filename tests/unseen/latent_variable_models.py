@@ -465,7 +465,7 @@ def bound(log_joint: Tensor, log_q: Tensor) -> Tensor:
     return torch.mean(log_joint, 0) - torch.mean(log_q, 0)
 
 
-@unseen("importance_log_evidence", "The samples are weighted with q once more")
+@unseen("importance_log_evidence", "A ratio of means, not the mean of ratios")
 def weighted_by_q(log_joint: Tensor, log_q: Tensor) -> Tensor:
     return torch.logsumexp(log_joint - log_q + log_q, 0) - torch.logsumexp(log_q, 0)
 
