@@ -68,8 +68,9 @@ def subspace_cosines(first: Tensor, second: Tensor) -> Tensor:
     All are 1 where the subspaces are the same, whichever bases span them.
     Björck & Golub 1973, Theorem 1.
 
-    first: (k, input), second: (m, input), each with independent rows, not necessarily
-    orthonormal or equally many  ->  (min(k, m),) between 0 and 1 up to rounding
+    first: (k, input), second: (m, input), each with independent rows: of any lengths,
+    some of them nearly parallel, not necessarily equally many
+    ->  (min(k, m),) between 0 and 1 up to rounding
     """
     ### BEGIN SOLUTION
     q_first = torch.linalg.qr(first.T).Q  # (input, k)

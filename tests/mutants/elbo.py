@@ -103,6 +103,7 @@ def _(log_joint: Tensor) -> Tensor:
     "discrete_log_evidence",
     "An impossible x gives NaN",
     "Where every state is -inf, so is the largest of them, and -inf - (-inf) is NaN.",
+    "infinity-minus-infinity",
 )
 def _(log_joint: Tensor) -> Tensor:
     top = log_joint.amax(-1, keepdim=True)
@@ -154,6 +155,7 @@ def _(log_joint: Tensor) -> Tensor:
     "discrete_log_evidence",
     "Minus infinity is replaced by a large number",
     "log 0 is -inf, and that is the truth about an impossible x.",
+    "infinity-made-finite",
 )
 def _(log_joint: Tensor) -> Tensor:
     return torch.logsumexp(torch.nan_to_num(log_joint, neginf=-1e9), -1)
@@ -260,6 +262,7 @@ def _(values: Tensor, probs: Tensor) -> Tensor:
     "jensen_gap",
     "0 times log 0 comes out as NaN",
     "A value that never occurs counts 0. The computer multiplies 0 by -inf and gets NaN.",
+    "zero-times-infinity",
 )
 def _(values: Tensor, probs: Tensor) -> Tensor:
     return _mean(values, probs).log() - (probs * values.log()).sum(-1)
@@ -269,6 +272,7 @@ def _(values: Tensor, probs: Tensor) -> Tensor:
     "jensen_gap",
     "0 times infinity comes out as NaN",
     "The second sum is safe; look at the first one where a value is inf and its probability 0.",
+    "zero-times-infinity",
 )
 def _(values: Tensor, probs: Tensor) -> Tensor:
     return (probs * values).sum(-1).log() - _mean_log(values, probs)
@@ -279,6 +283,7 @@ def _(values: Tensor, probs: Tensor) -> Tensor:
     "An infinite gap is made finite",
     "Where a value of 0 has positive probability, E[log v] is -inf, and so the gap is infinite. "
     "nan_to_num and clamps hide that.",
+    "infinity-made-finite",
 )
 def _(values: Tensor, probs: Tensor) -> Tensor:
     logs = torch.nan_to_num(probs * values.log(), neginf=-1e6, posinf=0.0)
@@ -289,6 +294,7 @@ def _(values: Tensor, probs: Tensor) -> Tensor:
     "jensen_gap",
     "Values of 0 are left out",
     "Leaving out is right for values of probability 0, not for values that are 0.",
+    "infinity-made-finite",
 )
 def _(values: Tensor, probs: Tensor) -> Tensor:
     used = (probs > 0) & (values > 0)
@@ -300,6 +306,7 @@ def _(values: Tensor, probs: Tensor) -> Tensor:
     "jensen_gap",
     "A small weight is taken for 0",
     "A value of 0 that occurs with probability 1e-13 does occur: the gap is infinite.",
+    "infinity-made-finite",
 )
 def _(values: Tensor, probs: Tensor) -> Tensor:
     seen = torch.where(probs > 1e-8, probs, 0.0)
@@ -496,6 +503,7 @@ def _(log_joint: Tensor, q: Tensor) -> Tensor:
     "discrete_elbo",
     "0 times log 0 comes out as NaN",
     "A state that q never visits counts 0. The computer multiplies 0 by -inf and gets NaN.",
+    "zero-times-infinity",
 )
 def _(log_joint: Tensor, q: Tensor) -> Tensor:
     return (q * (log_joint - q.log())).sum(-1)
@@ -505,6 +513,7 @@ def _(log_joint: Tensor, q: Tensor) -> Tensor:
     "discrete_elbo",
     "Only log q is protected",
     "log 0 in q's own term is safe now. What is 0 times log_joint where log_joint is -inf?",
+    "zero-times-infinity",
 )
 def _(log_joint: Tensor, q: Tensor) -> Tensor:
     return (q * log_joint - torch.xlogy(q, q)).sum(-1)
@@ -514,6 +523,7 @@ def _(log_joint: Tensor, q: Tensor) -> Tensor:
     "discrete_elbo",
     "Minus infinity is replaced by a large number",
     "Where q visits an impossible state, the bound is -inf, and nothing finite.",
+    "infinity-made-finite",
 )
 def _(log_joint: Tensor, q: Tensor) -> Tensor:
     return (torch.nan_to_num(q * log_joint, neginf=-1e9) - torch.xlogy(q, q)).sum(-1)
@@ -523,6 +533,7 @@ def _(log_joint: Tensor, q: Tensor) -> Tensor:
     "discrete_elbo",
     "Impossible states are left out although q visits them",
     "Leaving a state out is right where q is 0. Where q > 0 the impossible state costs everything.",
+    "infinity-made-finite",
 )
 def _(log_joint: Tensor, q: Tensor) -> Tensor:
     safe = torch.where(torch.isinf(log_joint), 0.0, log_joint)
@@ -552,6 +563,7 @@ def _(log_joint: Tensor, q: Tensor) -> Tensor:
     "discrete_elbo",
     "A small weight is taken for 0",
     "A state that is visited with probability 1e-13 is visited: if it is impossible, it costs everything.",
+    "infinity-made-finite",
 )
 def _(log_joint: Tensor, q: Tensor) -> Tensor:
     terms = q * (log_joint - q.log())
@@ -932,6 +944,7 @@ def _(q: Tensor, p: Tensor) -> Tensor:
     "discrete_kl",
     "0 log 0 comes out as NaN",
     "A state of weight 0 counts 0. The computer multiplies 0 by -inf and gets NaN.",
+    "zero-times-infinity",
 )
 def _(q: Tensor, p: Tensor) -> Tensor:
     return (q * (q.log() - p.log())).sum(-1)
@@ -942,6 +955,7 @@ def _(q: Tensor, p: Tensor) -> Tensor:
     "0 times infinity, or 0/0, where q and p are both 0",
     "One half of the term is protected, and the other still gives NaN. What is q * p.log(), or q / p, "
     "where both are 0?",
+    "zero-times-infinity",
 )
 def _(q: Tensor, p: Tensor) -> Tensor:
     return torch.xlogy(q, q / p).sum(-1)
@@ -952,6 +966,7 @@ def _(q: Tensor, p: Tensor) -> Tensor:
     "Infinity is replaced by a large number",
     "Where q visits a state that p excludes, the divergence is infinite. nan_to_num makes a finite "
     "number of that as well.",
+    "infinity-made-finite",
 )
 def _(q: Tensor, p: Tensor) -> Tensor:
     return torch.nan_to_num(q * (q.log() - p.log()), nan=0.0, posinf=1e9).sum(-1)
@@ -961,6 +976,7 @@ def _(q: Tensor, p: Tensor) -> Tensor:
     "discrete_kl",
     "States that p excludes are left out although q visits them",
     "Leaving a state out is right where q is 0. What does it cost where only p is?",
+    "infinity-made-finite",
 )
 def _(q: Tensor, p: Tensor) -> Tensor:
     used = (q > 0) & (p > 0)
@@ -971,6 +987,7 @@ def _(q: Tensor, p: Tensor) -> Tensor:
     "discrete_kl",
     "A small weight is taken for 0",
     "A state that is visited with probability 1e-13 is visited: if it is impossible, it costs everything.",
+    "infinity-made-finite",
 )
 def _(q: Tensor, p: Tensor) -> Tensor:
     return torch.where(q > 1e-8, q * (q / p).log(), 0.0).sum(-1)
@@ -1196,6 +1213,7 @@ def _(log_joint: Tensor, q: Tensor) -> Tensor:
     "elbo_gap",
     "0 times log 0 comes out as NaN",
     "A state that q never visits counts 0. The computer multiplies 0 by -inf and gets NaN.",
+    "zero-times-infinity",
 )
 def _(log_joint: Tensor, q: Tensor) -> Tensor:
     return (q * (q.log() - torch.log_softmax(log_joint, -1))).sum(-1)
@@ -1205,6 +1223,7 @@ def _(log_joint: Tensor, q: Tensor) -> Tensor:
     "elbo_gap",
     "Only log q is protected from 0 times infinity",
     "0 log 0 is safe now. What is 0 times the log-posterior of an impossible state?",
+    "zero-times-infinity",
 )
 def _(log_joint: Tensor, q: Tensor) -> Tensor:
     return (torch.xlogy(q, q) - q * torch.log_softmax(log_joint, -1)).sum(-1)
@@ -1214,6 +1233,7 @@ def _(log_joint: Tensor, q: Tensor) -> Tensor:
     "elbo_gap",
     "Impossible states are left out although q visits them",
     "Leaving a state out is right where q is 0. Where q > 0 the impossible state costs everything.",
+    "infinity-made-finite",
 )
 def _(log_joint: Tensor, q: Tensor) -> Tensor:
     log_p = torch.log_softmax(log_joint, -1)
@@ -1258,6 +1278,7 @@ def _(log_joint: Tensor, q: Tensor) -> Tensor:
     "elbo_gap",
     "A small weight is taken for 0",
     "A state that is visited with probability 1e-13 is visited: if it is impossible, it costs everything.",
+    "infinity-made-finite",
 )
 def _(log_joint: Tensor, q: Tensor) -> Tensor:
     terms = q * (q.log() - torch.log_softmax(log_joint, -1))
@@ -1486,6 +1507,7 @@ def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Ten
     "elbo_terms",
     "0 times infinity comes out as NaN",
     "A state that q never visits counts 0 in both terms, whatever it would have cost.",
+    "zero-times-infinity",
 )
 def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
     kl = (q * (q.log() - log_prior)).sum(-1)
@@ -1496,6 +1518,7 @@ def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Ten
     "elbo_terms",
     "Only the KL is protected from 0 times infinity",
     "The likelihood of a state may be 0 as well: what is 0 times -inf in the first term?",
+    "zero-times-infinity",
 )
 def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
     return (q * log_likelihood).sum(-1), _kl_to(log_prior, q)
@@ -1505,6 +1528,7 @@ def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Ten
     "elbo_terms",
     "Only log q is protected from 0 times infinity",
     "0 log 0 is safe now. What is 0 times log_prior where the prior is 0?",
+    "zero-times-infinity",
 )
 def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
     kl = (torch.xlogy(q, q) - q * log_prior).sum(-1)
@@ -1515,6 +1539,7 @@ def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Ten
     "elbo_terms",
     "States that the prior excludes are left out although q visits them",
     "Leaving a state out is right where q is 0. Where only the prior is 0 the KL is infinite.",
+    "infinity-made-finite",
 )
 def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
     used = (q > 0) & torch.isfinite(log_prior)
@@ -1557,6 +1582,7 @@ def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Ten
     "elbo_terms",
     "A small weight is taken for 0",
     "A state that is visited with probability 1e-13 is visited: if the prior excludes it, the KL is infinite.",
+    "infinity-made-finite",
 )
 def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
     kl = torch.where(q > 1e-8, q * (q.log() - log_prior), 0.0).sum(-1)
@@ -1646,7 +1672,7 @@ def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Ten
 @mutant(
     "elbo_terms",
     "The likelihood is weighted with the prior",
-    "The expectation in the bound is under q, in both terms.",
+    "That is an average over the prior. The bound averages over q, which it is free to choose.",
 )
 def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
     return _used(log_prior.exp() * log_likelihood, q), _kl_to(log_prior, q)
@@ -1666,7 +1692,6 @@ def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Ten
     "elbo_terms",
     "The sums run over the batch",
     "Each x has a bound of its own. Which dimension holds the states?",
-    "wrong-axis",
 )
 def _(log_likelihood: Tensor, log_prior: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
     first = torch.where(q > 0, q * log_likelihood, 0.0)

@@ -181,9 +181,11 @@ def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
 
 @mutant(
     "gaussian_log_prob",
-    "float32 is written into the code",
-    "torch.tensor(math.pi) has seven digits, whatever the inputs have: it is in torch's default "
-    "dtype. A Python number has sixteen and follows them.",
+    "A constant with few digits",
+    "torch.tensor(math.pi) has seven digits, whatever the inputs have, and a pi typed by hand not "
+    "many more. math.pi has sixteen, and follows the inputs.",
+    "digits-lost",
+    "float32-inside",
 )
 def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     log_2pi = torch.log(2 * torch.tensor(math.pi))
@@ -208,15 +210,6 @@ def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
 )
 def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     return -(LOG_2PI + 0.5 * (log_var + (x - mean) ** 2 / log_var.exp())).sum(-1)
-
-
-@mutant(
-    "gaussian_log_prob",
-    "The log-variance without its half",
-    "log sigma is half of log_var. Integrate your density on a grid: it should give 1.",
-)
-def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
-    return -(0.5 * LOG_2PI + log_var + 0.5 * (x - mean) ** 2 / log_var.exp()).sum(-1)
 
 
 @mutant(
@@ -267,21 +260,10 @@ def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
 @mutant(
     "gaussian_log_prob",
     "The distance has the wrong sign",
-    "A log-density falls as x moves away from the mean. Does yours?",
+    "The largest density is at the mean. Where is yours largest?",
 )
 def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
     return -0.5 * (LOG_2PI + log_var - (x - mean) ** 2 / log_var.exp()).sum(-1)
-
-
-@mutant(
-    "gaussian_log_prob",
-    "pi typed with a few digits",
-    "math.pi has sixteen of them.",
-    "digits-lost",
-)
-def _(x: Tensor, mean: Tensor, log_var: Tensor) -> Tensor:
-    log_2pi = math.log(2 * 3.141593)
-    return -0.5 * (log_2pi + log_var + (x - mean) ** 2 / log_var.exp()).sum(-1)
 
 
 # --- linear_gaussian_log_evidence -----------------------------------------------------
@@ -482,9 +464,11 @@ def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Tensor:
 
 @mutant(
     "linear_gaussian_log_evidence",
-    "float32 is written into the code",
-    "torch.tensor(math.pi) has seven digits, whatever the inputs have: it is in torch's default "
-    "dtype. A Python number has sixteen and follows them.",
+    "A constant with few digits",
+    "torch.tensor(math.pi) has seven digits, whatever the inputs have, and a pi typed by hand not "
+    "many more. math.pi has sixteen, and follows the inputs.",
+    "digits-lost",
+    "float32-inside",
 )
 def _(x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor) -> Tensor:
     covariance = weight @ weight.T + log_var.exp() * _eye(len(weight), weight)
@@ -869,7 +853,7 @@ def _(
 @mutant(
     "linear_gaussian_posterior",
     "The variances alone",
-    "A matrix (latent, latent) was asked for, which holds the correlations too.",
+    "The diagonal of the covariance is not all of it: two latents that move the same pixels depend on each other.",
 )
 def _(
     x: Tensor, weight: Tensor, bias: Tensor, log_var: Tensor
@@ -1033,6 +1017,7 @@ def _(log_likelihoods: Tensor) -> Tensor:
     "monte_carlo_log_evidence",
     "inf minus inf where no sample explains x",
     "If the largest is -inf, taking it out gives -inf - (-inf), which is not a number.",
+    "infinity-minus-infinity",
 )
 def _(log_likelihoods: Tensor) -> Tensor:
     peak = log_likelihoods.amax(0)
@@ -1057,6 +1042,8 @@ def _(log_likelihoods: Tensor) -> Tensor:
     "float32 is written into the code",
     "torch.tensor(6.0) has seven digits, whatever the inputs have: it is in torch's default dtype. "
     "A Python number has sixteen and follows them.",
+    "digits-lost",
+    "float32-inside",
 )
 def _(log_likelihoods: Tensor) -> Tensor:
     num_samples = torch.tensor(float(len(log_likelihoods)))
@@ -1301,6 +1288,7 @@ def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
     "importance_log_evidence",
     "inf minus inf where no sample explains x",
     "If the largest log-weight is -inf, taking it out gives -inf - (-inf), which is not a number.",
+    "infinity-minus-infinity",
 )
 def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
     log_weights = log_joint - log_q
@@ -1313,6 +1301,8 @@ def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
     "float32 is written into the code",
     "torch.tensor(6.0) has seven digits, whatever the inputs have: it is in torch's default dtype. "
     "A Python number has sixteen and follows them.",
+    "digits-lost",
+    "float32-inside",
 )
 def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
     num_samples = torch.tensor(float(len(log_q)))
@@ -1322,7 +1312,7 @@ def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
 @mutant(
     "importance_log_evidence",
     "The logs are divided, not the densities",
-    "A ratio of densities is a difference of logs.",
+    "log(p / q) is not log p / log q. What is it?",
 )
 def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
     return _mean_of(log_joint / log_q)
@@ -1330,17 +1320,8 @@ def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
 
 @mutant(
     "importance_log_evidence",
-    "The samples are weighted with q once more",
-    "They were drawn from q: that is its weight already. The plain average is asked for.",
-)
-def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
-    return torch.logsumexp(log_joint, 0) - torch.logsumexp(log_q, 0) + 0 * log_q.sum(0)
-
-
-@mutant(
-    "importance_log_evidence",
     "The joint is averaged, q is summed over its logs",
-    "Each sample is divided by its own density before they are averaged.",
+    "The weight of a sample is a ratio: form it first, then average the weights.",
 )
 def _(log_joint: Tensor, log_q: Tensor) -> Tensor:
     return _mean_of(log_joint) - log_q.mean(0)

@@ -293,6 +293,7 @@ def _(log_values: Tensor, dim: int) -> Tensor:
     "Minus infinity minus minus infinity",
     "Where every entry is -inf the maximum is -inf too, and -inf - (-inf) is nan. What should "
     "be subtracted there?",
+    "infinity-minus-infinity",
 )
 def _(log_values: Tensor, dim: int) -> Tensor:
     return _shifted(log_values, dim, log_values.amax(dim, keepdim=True))
@@ -324,6 +325,8 @@ def _(log_values: Tensor, dim: int) -> Tensor:
     "log n in single precision",
     "torch.log(torch.tensor(3)) is a float32 number: eight digits, even where the values have "
     "sixteen. Python's math.log has them all.",
+    "digits-lost",
+    "float32-inside",
 )
 def _(log_values: Tensor, dim: int) -> Tensor:
     n = torch.tensor(log_values.shape[dim])
@@ -335,6 +338,7 @@ def _(log_values: Tensor, dim: int) -> Tensor:
     "Minus infinity replaced by a large negative number",
     "A weight of zero is smaller than any number that stands in for it, also where the other "
     "log-values are that negative or absent.",
+    "infinity-made-finite",
 )
 def _(log_values: Tensor, dim: int) -> Tensor:
     low = torch.where(log_values == -math.inf, -1e9, log_values)
@@ -356,6 +360,7 @@ def _(log_values: Tensor, dim: int) -> Tensor:
     "log_mean_exp",
     "A mean of zeros is given as log 1",
     "Where all weights are zero the mean is zero. Its logarithm is -inf, not 0.",
+    "infinity-made-finite",
 )
 def _(log_values: Tensor, dim: int) -> Tensor:
     mean = torch.logsumexp(log_values, dim) - math.log(log_values.shape[dim])

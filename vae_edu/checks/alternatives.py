@@ -317,7 +317,7 @@ _UNREDUCED: tuple[tuple[str, str, str, Callable[[Tensor], Tensor]], ...] = (
         "The sum over the last dimension is missing",
         "The terms come out one by one; their sum over the last dimension is the value "
         "that is asked for.",
-        lambda g: g.sum(-1),
+        lambda g: g.sum(-1) if g.shape[-1] > 1 else g,
     ),
     (
         "not-averaged",

@@ -80,7 +80,12 @@ def _signed(sign: Sign | None) -> Misconception | None:
 def _in_every_law(
     rows: Iterable[dict[str, Any]], broken: Sequence[Verdict]
 ) -> Iterator[dict[str, Any]]:
-    """Rows whose every broken law is broken here, with the same values."""
+    """Rows whose every broken law is broken here, with the same values.
+
+    Where only the last digits are wrong, all such mistakes agree to six.
+    """
+    if all(v.kind == "digits" for v in broken):
+        return
     seen = {v.law.name: v.seen for v in broken}
     if not any(_telling(values) for values in seen.values()):
         return
@@ -95,7 +100,7 @@ def _in_the_first_law(
 ) -> Iterator[dict[str, Any]]:
     """Rows that break the same law first, with the same values."""
     first = broken[0]
-    if not _telling(first.seen):
+    if first.kind == "digits" or not _telling(first.seen):
         return
     for row in rows:
         law, seen = next(iter(row["laws"].items()))

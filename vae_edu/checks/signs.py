@@ -268,8 +268,9 @@ _ALL = (
     Sign(
         "digits-lost",
         "Digits are lost on the way",
-        "Five or six digits are right, and float64 has sixteen: a constant typed with "
-        "few digits, a small number added for safety, a difference of two large ones.",
+        "Five or six digits are right, and float64 has sixteen: a float32 tensor made "
+        "inside, a constant typed with few digits, a small number added for safety, a "
+        "difference of two large ones.",
         "form",
         priority=60,
     ),
