@@ -35,7 +35,8 @@ class Mutant:
     @property
     def category(self) -> str:
         """What it is about: the first sign's category, else "values"."""
-        return SIGNS[self.signs[0]].category if self.signs else "values"
+        known = SIGNS.get(self.signs[0]) if self.signs else None
+        return known.category if known else "values"
 
     @property
     def label(self) -> str:
