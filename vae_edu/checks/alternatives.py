@@ -24,7 +24,7 @@ from vae_edu.checks.draw import Draw
 from vae_edu.checks.law import NoTruth, Truth
 from vae_edu.checks.signs import Sign, of_shape, sign
 from vae_edu.checks.standard import Case, Cases
-from vae_edu.subject import Subject, SubjectError
+from vae_edu.subject import Subject, SubjectError, Wrong
 
 ASKED = 3  # cases that an answer is asked again
 DIGITS = 1e-6
@@ -50,8 +50,9 @@ def add_signs(cases: Cases) -> Callable[[Subject, Truth, Draw], Sign | None]:
         got = [_asked(subject, cases, case) for case in made]
         if any(value is None for value in got) or all(map(_alike, got, right)):
             return None
-        again = [_asked(subject, cases, case) for case in made]
-        if not all(map(_unmoved, got, again)):
+        if any(isinstance(value, Wrong) for value in got):
+            return of_shape(got[0], right[0], "the call")
+        if not all(map(_repeats, [_asked(subject, cases, c) for c in made], got)):
             return sign("restless")
         for found, values in changes:
             if values is not None and _all_alike(got, values):
@@ -61,16 +62,22 @@ def add_signs(cases: Cases) -> Callable[[Subject, Truth, Draw], Sign | None]:
     return examine
 
 
+def _repeats(again: Any, got: Any) -> bool:
+    """Whether a second call gave the same, NaNs included."""
+    return _alike(_without_nan(again), _without_nan(got))
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_without_nan, value))
+    return torch.nan_to_num(value) if isinstance(value, Tensor) else value
+
+
 def _asked(subject: Subject, cases: Cases, case: Case) -> Any:
     try:
         return subject.call(cases.exercise, *case.args)
     except SubjectError:
         return None
-
-
-def _unmoved(got: Any, again: Any) -> bool:
-    """Whether two calls gave the same, where NaN is the same as NaN."""
-    return _alike(got, again) or repr(got) == repr(again)
 
 
 # --- changed inputs -------------------------------------------------------------------
@@ -303,6 +310,24 @@ _TURNS: tuple[tuple[str, str, str, Turn], ...] = (
         "example.",
         lambda e, c: e.mean(),
     ),
+    (
+        "summed-over-the-batch",
+        "Summed over the batch as well",
+        "The result is what is asked for, summed over its first dimension.",
+        lambda e, c: e.sum(0),
+    ),
+    (
+        "averaged-over-the-batch",
+        "Averaged over the batch as well",
+        "The result is what is asked for, averaged over its first dimension.",
+        lambda e, c: e.mean(0),
+    ),
+    (
+        "summed-over-the-last-dimension",
+        "Summed over the last dimension as well",
+        "The result is what is asked for, summed over its last dimension.",
+        lambda e, c: e.sum(-1),
+    ),
 )
 _UNREDUCED: tuple[tuple[str, str, str, Callable[[Tensor], Tensor]], ...] = (
     (
@@ -354,6 +379,21 @@ def _of_values(
     return _of_constants(got, right)
 
 
+def _of_growth(pairs: Sequence[tuple[Tensor, Tensor]]) -> Sign | None:
+    """Where what a logarithm is taken of differs by a constant."""
+    grown = torch.cat(
+        [(g.double().exp() - e.double().exp()).flatten() for g, e in pairs]
+    )
+    if not _constant(grown) or abs(float(grown[0])) < 1e-9:
+        return None
+    return Sign(
+        "small-number-in-the-log",
+        "A small number inside the logarithm",
+        f"What the logarithm is taken of is {float(grown[0]):.4g} more than it should "
+        "be, everywhere. A number that is added for safety changes all the values.",
+    )
+
+
 def _of_constants(got: Sequence[Tensor], right: Sequence[Tensor]) -> Sign | None:
     same_shapes = all(g.shape == e.shape for g, e in zip(got, right, strict=True))
     if not same_shapes or not _telling(right):
@@ -361,14 +401,14 @@ def _of_constants(got: Sequence[Tensor], right: Sequence[Tensor]) -> Sign | None
     pairs = list(zip(got, right, strict=True))
     difference = torch.cat([(g.double() - e.double()).flatten() for g, e in pairs])
     ratio = torch.cat([(g.double() / e.double()).flatten() for g, e in pairs])
-    if _constant(ratio):
+    if _constant(ratio) and abs(float(ratio[0]) - 1) > DIGITS:
         return Sign(
             "constant-factor",
             "A constant factor",
             f"The result is {float(ratio[0]):.6g} times the true value, everywhere.",
             priority=60,
         )
-    if _constant(difference):
+    if _constant(difference) and abs(float(difference[0])) > 1e-9:
         return Sign(
             "constant-term",
             "A constant term is missing, or too many",
@@ -376,11 +416,11 @@ def _of_constants(got: Sequence[Tensor], right: Sequence[Tensor]) -> Sign | None
             "everywhere.",
             priority=60,
         )
-    return None
+    return _of_growth(pairs)
 
 
 def _constant(values: Tensor) -> bool:
-    if values.numel() < 4 or not bool(torch.isfinite(values).all()):
+    if values.numel() < 3 or not bool(torch.isfinite(values).all()):
         return False
     return torch.allclose(values, values[0], rtol=DIGITS, atol=1e-9)
 
@@ -440,7 +480,9 @@ def _idle(
 
 def _asked_otherwise(subject: Subject, cases: Cases, place: int, case: Case) -> Any:
     given = case.args[place]
-    other = given.flatten().flip(0).reshape(given.shape)
+    flipped = given.flatten().flip(0)
+    flipped[0] = flipped[-1]  # so that their sum is another one, too
+    other = flipped.reshape(given.shape)
     args = (*case.args[:place], other, *case.args[place + 1 :])
     return _asked(subject, cases, Case(args))
 

@@ -24,6 +24,7 @@ from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth, alike, table
 from vae_edu.checks.signs import Sign, of_error
 from vae_edu.subject import Subject
 
+COUNT = 100  # a whole number above it is no coincidence
 EXAMINATION = "(signs)"  # where the true values that it asks for are recorded
 
 
@@ -104,8 +105,8 @@ def _in_the_first_law(
 
 def _telling(seen: Sequence[Any]) -> bool:
     """Whether what was seen is more than shapes, zeros, ones and counts."""
-    numbers = {v for v in seen if isinstance(v, float) and v != round(v)}
-    return bool(numbers)
+    numbers = [v for v in seen if isinstance(v, float)]
+    return any(v != round(v) or abs(v) > COUNT for v in numbers)
 
 
 # --- signs ----------------------------------------------------------------------------
@@ -134,8 +135,21 @@ def examined(topic: str, exercise: str, subject: Subject) -> Sign | None:
 def _seen(broken: Sequence[Verdict]) -> Sign | None:
     """The sign of the smallest priority, of equal ones the first."""
     signs = [v.sign or _of_error(v) for v in broken]
-    found = [s for s in signs if s is not None]
+    untrue = _untrue(broken)
+    found = [s for s in signs if s is not None and s.label not in untrue]
     return min(found, key=lambda s: s.priority, default=None)
+
+
+_OF_A_RIGHT_VALUE = ("gradient-wrong", "gradient-nan", "argument-detached")
+_OF_RIGHT_PLAIN_VALUES = ("remembers", "written-for-a-batch", "extremes-wrong")
+
+
+def _untrue(broken: Sequence[Verdict]) -> Sequence[str]:
+    """Signs that a law gives, taking values for right which another found wrong."""
+    wrong = [v.law.name for v in broken if v.kind in ("value", "shape", "type")]
+    if "values" in wrong:
+        return (*_OF_A_RIGHT_VALUE, *_OF_RIGHT_PLAIN_VALUES)
+    return _OF_A_RIGHT_VALUE if "extremes" in wrong else ()
 
 
 def _of_error(verdict: Verdict) -> Sign | None:
