@@ -35,8 +35,8 @@ class Mutant:
     @property
     def category(self) -> str:
         """What it is about: the first sign's category, else "values"."""
-        known = (SIGNS[label].category for label in self.signs if label in SIGNS)
-        return next(known, "values")
+        known = SIGNS.get(self.signs[0]) if self.signs else None
+        return known.category if known else "values"
 
     @property
     def label(self) -> str:

@@ -2010,6 +2010,17 @@ def _(x, logits, mu, log_var, beta=1.0):
 
 @mutant(
     "negative_elbo",
+    "The half of the KL is forgotten",
+    "Lesson 04's formula has a factor in front of the bracket. Without it this is a beta of 2 that "
+    "nobody chose.",
+)
+def _(x, logits, mu, log_var, beta=1.0):
+    reconstruction, kl = _cost(x, logits).mean(), 2 * _kl(mu, log_var).mean()
+    return reconstruction + beta * kl, reconstruction, kl
+
+
+@mutant(
+    "negative_elbo",
     "The sign of the KL term",
     "A KL is never negative. This one is: the terms in the bracket have the wrong signs.",
 )
@@ -2487,7 +2498,8 @@ def _(grad_z, mu, log_var, eps, beta=1.0):
 @mutant(
     "head_gradients",
     "Averaged over the batch",
-    "Each example has gradients of its own here: (batch, latent).",
+    "Each row is the gradient of its own example's cost, whatever the size of the batch.",
+    "divided-by-batch",
 )
 def _(grad_z, mu, log_var, eps, beta=1.0):
     through = grad_z * eps * (log_var / 2).exp() / 2
@@ -2523,18 +2535,6 @@ def _(grad_z, mu, log_var, eps, beta=1.0):
 )
 def _(grad_z, mu, log_var, eps, beta=1.0):
     return grad_z + beta * mu, grad_z * eps * (log_var / 2).exp() / 2
-
-
-@mutant(
-    "head_gradients",
-    "The gradient of the batch's mean",
-    "Each row is the gradient of its own example's cost, whatever the size of the batch.",
-    "divided-by-batch",
-)
-def _(grad_z, mu, log_var, eps, beta=1.0):
-    through = grad_z * eps * (log_var / 2).exp() / 2
-    first, second = grad_z + beta * mu, through + beta * (log_var.exp() - 1) / 2
-    return first / len(mu), second / len(mu)
 
 
 @mutant(

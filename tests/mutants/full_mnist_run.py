@@ -195,3 +195,23 @@ def _(nll_a: Tensor, nll_b: Tensor) -> Pair:
 def _(nll_a: Tensor, nll_b: Tensor) -> Pair:
     d = nll_a - nll_b
     return d.mean(), (d.var() + 1e-7).sqrt() / len(d) ** 0.5
+
+
+@mutant(
+    "paired_difference",
+    "Only the first hundred images are compared",
+    "All images that both models have seen count, and the more there are, the smaller the error.",
+)
+def _(nll_a: Tensor, nll_b: Tensor) -> Pair:
+    d = (nll_a - nll_b)[:100]
+    return d.mean(), d.std() / len(d) ** 0.5
+
+
+@mutant(
+    "paired_difference",
+    "The difference is summed over the images, not averaged",
+    "Nats per image are asked for: twice as many images should not give twice the number.",
+)
+def _(nll_a: Tensor, nll_b: Tensor) -> Pair:
+    d = nll_a - nll_b
+    return d.sum(), d.std() * len(d) ** 0.5

@@ -94,3 +94,14 @@ def test_a_model_refuses_images_on_another_device():
     subject = local({"f": lambda m, x, eps: m(x, eps)[1]})
     with pytest.raises(Exception, match="same device"):
         subject.call("f", model, x.to("meta"), eps)
+
+
+def test_a_caller_may_have_switched_gradients_off():
+    def answer(x):
+        torch.set_grad_enabled(True)
+        return x
+
+    subject = local({"f": answer, "g": lambda x: x})
+    assert subject.ask_untracked("f", torch.ones(2)).switched == ["grad mode"]
+    assert subject.ask_untracked("g", torch.ones(2)).switched == []
+    assert subject.ask("f", torch.ones(2)).switched == []

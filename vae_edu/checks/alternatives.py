@@ -310,6 +310,24 @@ _TURNS: tuple[tuple[str, str, str, Turn], ...] = (
         "example.",
         lambda e, c: e.mean(),
     ),
+    (
+        "summed-over-the-batch",
+        "Summed over the batch as well",
+        "The result is what is asked for, summed over its first dimension.",
+        lambda e, c: e.sum(0),
+    ),
+    (
+        "averaged-over-the-batch",
+        "Averaged over the batch as well",
+        "The result is what is asked for, averaged over its first dimension.",
+        lambda e, c: e.mean(0),
+    ),
+    (
+        "summed-over-the-last-dimension",
+        "Summed over the last dimension as well",
+        "The result is what is asked for, summed over its last dimension.",
+        lambda e, c: e.sum(-1),
+    ),
 )
 _UNREDUCED: tuple[tuple[str, str, str, Callable[[Tensor], Tensor]], ...] = (
     (

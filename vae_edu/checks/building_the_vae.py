@@ -617,6 +617,7 @@ def _(subject: Subject, truth: Truth, draw: Draw) -> None:
                 f"{tried(cases, case)} left {what} on its inputs, which belong to the "
                 "caller. The formulas by hand need no autograd at all.",
                 "left grad",
+                sign=sign("grad-left"),
             )
         expected = truth(cases.exercise, *case.args)
         compare(answer.value, expected, what=tried(cases, case), rtol=LOOSE, scale=10)

@@ -26,7 +26,8 @@ def _plain(draw: Draw) -> Iterator[Case]:
     yield Case((draw.normal(5), 3 * draw.normal(5)), note="nothing in common")
     a, b = two_models(draw, 6)
     yield Case((a, 40.0 - b), scale=10, note="what one finds easy, the other does not")
-    yield Case(two_models(draw, 150), scale=10, note="150 images")
+    many = draw.integer(101, 180)
+    yield Case(two_models(draw, many), scale=10, note=f"{many} images")
 
 
 def _far_apart(draw: Draw) -> Iterator[Case]:

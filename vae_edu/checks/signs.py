@@ -970,6 +970,7 @@ _STOPPED: tuple[tuple[str, Sign], ...] = (
             "binary_cross_entropy takes probabilities, and a logit may be any number. "
             "Its sibling ..._with_logits takes them as they are.",
             "error",
+            priority=12,
         ),
     ),
     (

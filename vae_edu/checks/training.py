@@ -663,3 +663,64 @@ _CURVE = Sign(
     "A curve in place of the straight line",
     "A tenth of the way the weight is a tenth, halfway it is one half.",
 )
+
+
+_SIZES = (10, 16, 20, 32, 50, 64, 100, 128, 200, 250, 256, 500, 512, 1000, 1024)
+
+
+@LAWS.examination("evaluate")
+def _(subject: Subject, truth: Truth, draw: Draw) -> Sign | None:
+    found = add_signs(CASES["evaluate"])(subject, truth, draw)
+    return found or _of_batches(subject, truth, draw)
+
+
+def _of_batches(subject: Subject, truth: Truth, draw: Draw) -> Sign | None:
+    """How batches of the usual sizes were put together, where one is smaller."""
+    n = 1109  # a prime number: no size divides it
+    model = model_probe(draw, 4, 2, training=False)
+    x, eps = images(draw, model, n)
+    x[-9:] = 1 - 0.1 * x[-9:]
+    whole = truth("evaluate", model, x, eps)[0]
+    ends = [truth("evaluate", model, x[-(n % b) :], eps[-(n % b) :]) for b in _SIZES]
+    again = [torch.arange(n) % b for b in _SIZES]
+    same = [truth("evaluate", model, x, eps[rows])[0] for rows in again]
+    got = subject.call("evaluate", model, x, eps)[0]
+    if any(math.isclose(got, value, rel_tol=1e-8) for value in same):
+        return _FIRST_NOISE
+    for size, (last, _, _) in zip(_SIZES, ends, strict=True):
+        full, rest = divmod(n, size)
+        first = (n * whole - rest * last) / (n - rest)
+        means = full * first + last
+        for value, found in (
+            (means / (full + 1), _MEAN_OF_MEANS),
+            (means * size / n, _MEAN_OF_MEANS),
+            (means / full, _ROUNDED_DOWN),
+            (first, _LEFT_OUT),
+            (first * (n - rest) / n, _LEFT_OUT),
+        ):
+            if math.isclose(got, value, rel_tol=1e-8):
+                return found
+    return None
+
+
+_MEAN_OF_MEANS = Sign(
+    "the-mean-of-the-batches-means",
+    "The mean of the batches' means",
+    "The last batch is smaller than the others and counts as much as they do. What "
+    "should each weigh?",
+)
+_ROUNDED_DOWN = Sign(
+    "the-number-of-batches-is-rounded-down",
+    "The number of batches is rounded down",
+    "n // size does not count the last, smaller batch, and its mean is in the sum.",
+)
+_LEFT_OUT = Sign(
+    "the-last-smaller-batch-is-left-out",
+    "The last, smaller batch is left out",
+    "drop_last, or a loop to n // size: some images are never measured.",
+)
+_FIRST_NOISE = Sign(
+    "every-batch-gets-the-first-noise",
+    "Every batch gets the first noise",
+    "The images move on and eps does not: each z should have the noise of its own row.",
+)
