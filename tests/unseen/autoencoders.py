@@ -124,7 +124,9 @@ def mean_with_the_wrong_sign(x: Tensor, mean: Tensor, components: Tensor) -> Ten
     return (x + mean) @ components.T @ components - mean
 
 
-@unseen("pca_reconstruction", "The components are taken for columns")
+@unseen(
+    "pca_reconstruction", "sizes-do-not-meet", "The components are taken for columns"
+)
 def columns(x: Tensor, mean: Tensor, components: Tensor) -> Tensor:
     z = (x - mean) @ components
     return mean + z @ components.T

@@ -234,7 +234,11 @@ def eps(log_joint: Tensor, q: Tensor) -> Tensor:
     return (q * (log_joint - torch.log(q + 1e-10))).sum(-1)
 
 
-@unseen("discrete_elbo", "Impossible states are left out although q visits them")
+@unseen(
+    "discrete_elbo",
+    "infinity-made-finite",
+    "Impossible states are left out although q visits them",
+)
 def finite_states(log_joint: Tensor, q: Tensor) -> Tensor:
     seen = torch.isfinite(log_joint) & (q > 0)
     return torch.where(seen, q * (log_joint - q.log()), 0.0).sum(-1)

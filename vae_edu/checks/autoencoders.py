@@ -47,7 +47,7 @@ def _far_off(draw: Draw) -> Iterator[Case]:
     x_hat = far * draw.sign(4, 6)
     yield Case((x, x_hat), scale=far**2, note="a reconstruction that is far off")
     near = x + 1e-3 * draw.sign(4, 6)
-    yield Case((x, near), scale=1e-4, note="a reconstruction that is nearly perfect")
+    yield Case((x, near), scale=1e-2, note="a reconstruction that is nearly perfect")
 
 
 def _perfect(draw: Draw) -> Iterator[Case]:
