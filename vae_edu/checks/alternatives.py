@@ -384,6 +384,8 @@ def _of_constants(got: Sequence[Tensor], right: Sequence[Tensor]) -> Sign | None
     pairs = list(zip(got, right, strict=True))
     difference = torch.cat([(g.double() - e.double()).flatten() for g, e in pairs])
     ratio = torch.cat([(g.double() / e.double()).flatten() for g, e in pairs])
+    if not any(bool(g.any()) for g in got):
+        return sign("zeros")
     if _constant(ratio) and abs(float(ratio[0]) - 1) > DIGITS:
         return Sign(
             "constant-factor",

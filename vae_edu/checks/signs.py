@@ -266,6 +266,14 @@ _ALL = (
         priority=60,
     ),
     Sign(
+        "zeros",
+        "Zero everywhere",
+        "Nothing but zeros came out. A gradient is 0 where the path that it should "
+        "take is cut (a detach, or terms that cancel); a value is 0 where everything "
+        "is rounded or multiplied away.",
+        priority=40,
+    ),
+    Sign(
         "digits-lost",
         "Digits are lost on the way",
         "Five or six digits are right, and float64 has sixteen: a constant typed with "
