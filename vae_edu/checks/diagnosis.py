@@ -145,8 +145,12 @@ def _seen(broken: Sequence[Verdict]) -> Sign | None:
 
 
 _OF_A_RIGHT_VALUE = ("gradient-wrong", "gradient-nan", "argument-detached")
-_OF_RIGHT_PLAIN_VALUES = ("remembers", "written-for-a-batch", "extremes-wrong")
-_OF_RIGHT_PLAIN_VALUES += ("digits-lost",)
+_OF_RIGHT_PLAIN_VALUES = (
+    "remembers",
+    "written-for-a-batch",
+    "extremes-wrong",
+    "digits-lost",
+)
 
 
 def _untrue(broken: Sequence[Verdict]) -> Sequence[str]:
