@@ -415,7 +415,7 @@ def _(x: Tensor, uniform: Tensor) -> Tensor:
     "The dtype of the noise",
     "The image is what comes out, so its dtype is kept: float64 images with float32 noise stay "
     "float64.",
-    "float64-outside",
+    "dtype-of-the-noise",
 )
 def _(x: Tensor, uniform: Tensor) -> Tensor:
     return (uniform < x).to(uniform.dtype)

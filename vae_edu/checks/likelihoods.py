@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from vae_edu.checks.draw import Draw
 from vae_edu.checks.formulas import Formula, Named, Term, add_formula
-from vae_edu.checks.law import FORM, LOOSE, Laws, Truth, compare, of_dtype
+from vae_edu.checks.law import FORM, Broken, LOOSE, Laws, Truth, compare, of_dtype
 from vae_edu.checks.signs import sign
 from vae_edu.checks.standard import Case, Cases, add_standard, cast, otherwise, tried
 from vae_edu.subject import Subject, SubjectError
@@ -511,16 +511,17 @@ add_formula(
 )
 def _(subject: Subject, truth: Truth, draw: Draw) -> None:
     cases = CASES["binarize"]
-    args = (draw.uniform(4, 5), draw.uniform(4, 5).to(torch.float32))
-    what = tried(cases, Case(args, note="x is float64, uniform float32"))
+    args = (draw.uniform(4, 5), draw.uniform(4, 5).to(torch.float16))
+    what = tried(cases, Case(args, note="x is float64, uniform float16"))
     try:
         got = subject.call(cases.exercise, *args)
     except SubjectError as error:
         if not of_dtype(error.message):
             raise
         return  # whoever refuses to mix dtypes gives none that is wrong
-    if isinstance(got, Tensor):  # the values are another law's matter
-        compare(got, got.double(), what=what, dtype=torch.float64)
+    if isinstance(got, Tensor) and got.dtype == torch.float16:
+        words = f"{what} has the dtype of the noise; the image keeps its own."
+        raise Broken(words, "dtype", got, sign=sign("dtype-of-the-noise"))
 
 
 @LAWS.law("binarize", "ties", "uniform < x is strict: a tie makes the pixel 0")

@@ -706,6 +706,12 @@ _ALL = (
         "form",
     ),
     Sign(
+        "dtype-of-the-noise",
+        "The dtype of the noise",
+        "The result has the dtype of the noise, not of what the noise is for.",
+        "form",
+    ),
+    Sign(
         "integer-result",
         "Integers or truth values, where real numbers belong",
         "The result has an integer or a bool dtype; it should have the inputs'.",
