@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from vae_edu.checks.draw import Draw
 from vae_edu.checks.formulas import Formula, Named, Term, add_formula
-from vae_edu.checks.law import FORM, Broken, LOOSE, Laws, Truth, compare, of_dtype
+from vae_edu.checks.law import FORM, LOOSE, Broken, Laws, Truth, compare, of_dtype
 from vae_edu.checks.signs import sign
 from vae_edu.checks.standard import Case, Cases, add_standard, cast, otherwise, tried
 from vae_edu.subject import Subject, SubjectError
