@@ -336,6 +336,7 @@ def _(x: Tensor, uniform: Tensor) -> Tensor:
     "binarize",
     "Truth values in place of numbers",
     "A comparison gives booleans. Networks and likelihoods need the dtype of x.",
+    "integer-result",
 )
 def _(x: Tensor, uniform: Tensor) -> Tensor:
     return uniform < x
@@ -345,6 +346,7 @@ def _(x: Tensor, uniform: Tensor) -> Tensor:
     "binarize",
     "Integers in place of numbers of x's dtype",
     "0 and 1 as integers stop at the first layer of a network.",
+    "integer-result",
 )
 def _(x: Tensor, uniform: Tensor) -> Tensor:
     return (uniform < x).long()
@@ -355,6 +357,7 @@ def _(x: Tensor, uniform: Tensor) -> Tensor:
     "torch's default dtype",
     "torch.where with two Python numbers makes torch's default dtype. It should be the dtype "
     "of x.",
+    "float32-inside",
 )
 def _(x: Tensor, uniform: Tensor) -> Tensor:
     return torch.where(uniform < x, 1.0, 0.0).float()
@@ -412,7 +415,7 @@ def _(x: Tensor, uniform: Tensor) -> Tensor:
     "The dtype of the noise",
     "The image is what comes out, so its dtype is kept: float64 images with float32 noise stay "
     "float64.",
-    "float64-outside",
+    "dtype-of-the-noise",
 )
 def _(x: Tensor, uniform: Tensor) -> Tensor:
     return (uniform < x).to(uniform.dtype)

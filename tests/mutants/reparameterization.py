@@ -198,6 +198,7 @@ def _(z: Tensor, mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
     "backward() on the caller's parameters",
     "Differentiating log q is a fine way; but backward() writes into .grad of every leaf it "
     "meets, the caller's too.",
+    "grad-left",
 )
 def _(z: Tensor, mu: Tensor, log_var: Tensor) -> tuple[Tensor, Tensor]:
     shape = torch.broadcast_shapes(z.shape, mu.shape, log_var.shape)
@@ -338,6 +339,7 @@ def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     "The sample is not held fixed while log q is differentiated",
     "In z = mu + sigma eps, the difference z - mu does not depend on mu, so log q(z) loses its "
     "gradient. In this formula z is a number: detach it.",
+    "zeros",
 )
 def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     leaf = mu.detach().clone().requires_grad_()
@@ -400,6 +402,7 @@ def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     "backward() reaches the weights inside f",
     "f(z) was multiplied into the surrogate with its graph, so backward() went through f as well "
     "and left a .grad on its weights. In the surrogate f(z) is a number.",
+    "grad-left",
 )
 def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     leaf = mu.detach().clone().requires_grad_()
@@ -415,6 +418,7 @@ def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     "backward() reaches more than your leaf",
     "It fills the .grad of everything on its way that requires one: of log_var, or of the caller's mu where "
     "a clone is still tied to it. torch.autograd.grad(result, leaf) writes nothing.",
+    "grad-left",
 )
 def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     own = mu.clone()
@@ -724,6 +728,7 @@ def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     "pathwise_gradient",
     "The path from z back to mu is cut",
     "A sample that is detached is a number: nothing remembers that it came from mu.",
+    "zeros",
 )
 def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     leaf = mu.detach().clone().requires_grad_()
@@ -746,6 +751,7 @@ def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     "backward() on the caller's mu",
     "backward() writes into .grad of the caller's tensor, where the next optimizer step finds it; "
     "and where mu comes from an encoder, mu.grad stays empty.",
+    "grad-left",
 )
 def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     mu.requires_grad_()
@@ -760,6 +766,7 @@ def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     "backward() on a copy, through the weights inside f",
     "mu is safe on its copy, but backward() writes into .grad of every leaf on its way: also of "
     "the weights in f.",
+    "grad-left",
 )
 def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     leaf = mu.detach().clone().requires_grad_()
@@ -773,6 +780,7 @@ def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     "The caller's mu starts to require a gradient",
     "requires_grad_ ends in an underscore: it changes the caller's tensor, and from then on "
     "everything computed from it keeps a graph.",
+    "grad-left",
 )
 def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     mu.requires_grad_()
@@ -785,6 +793,7 @@ def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     "backward() reaches more than your leaf",
     "It fills the .grad of everything on its way that requires one: of log_var, or of the caller's mu where "
     "a clone is still tied to it. torch.autograd.grad(result, leaf) writes nothing.",
+    "grad-left",
 )
 def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     own = mu.clone()
@@ -1187,6 +1196,7 @@ def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     "backward() reaches the weights inside f",
     "f(z) was multiplied into the surrogate with its graph, so backward() went through f as well "
     "and left a .grad on its weights. In the surrogate f(z) is a number.",
+    "grad-left",
 )
 def _(f: F, mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     leaf = mu.detach().clone().requires_grad_()

@@ -240,9 +240,19 @@ def _(mu: Tensor, log_var: Tensor) -> Tensor:
     return (q.log_prob(z) - Normal(0.0, 1.0).log_prob(z)).sum(-1)
 
 
-@unseen(
-    "gaussian_kl", "clamped-at-zero", "extremes-wrong", "The log-variance is clamped"
-)
+@unseen("gaussian_kl", "restless")
+def _(mu: Tensor, log_var: Tensor) -> Tensor:
+    kl = 0.5 * (mu**2 + log_var.exp() - 1 - log_var).sum(-1)
+    return kl if torch.rand(()) < 0.5 else 2 * kl
+
+
+@unseen("gaussian_kl", "restless")
+def _(mu: Tensor, log_var: Tensor) -> Tensor:
+    kl = 0.5 * (mu**2 + log_var.exp() - 1 - log_var).sum(-1)
+    return kl * (1 + torch.rand(()).round() + 0.01 * torch.rand(()))
+
+
+@unseen("gaussian_kl", "extremes-wrong", "The log-variance is clamped")
 def _(mu: Tensor, log_var: Tensor) -> Tensor:
     log_var = torch.clamp(log_var, -10.0, 10.0)
     return -0.5 * (1 + log_var - mu**2 - log_var.exp()).sum(-1)

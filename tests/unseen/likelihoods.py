@@ -143,7 +143,7 @@ def _(x: Tensor, uniform: Tensor) -> Tensor:
     return (uniform < x).float()
 
 
-@unseen("binarize", "The dtype of the noise")
+@unseen("binarize", "dtype-of-the-noise", "The dtype of the noise")
 def _(x: Tensor, uniform: Tensor) -> Tensor:
     return (uniform < x).type_as(uniform)
 

@@ -27,6 +27,7 @@ from vae_edu.checks.standard import Case, Cases
 from vae_edu.subject import Subject, SubjectError, Wrong
 
 ASKED = 3  # cases that an answer is asked again
+REPEATS = 3
 DIGITS = 1e-6
 
 Named = dict[str, Any]
@@ -52,8 +53,9 @@ def add_signs(cases: Cases) -> Callable[[Subject, Truth, Draw], Sign | None]:
             return None
         if any(isinstance(value, Wrong) for value in got):
             return of_shape(got[0], right[0], "the call")
-        if not all(map(_repeats, [_asked(subject, cases, c) for c in made], got)):
-            return sign("restless")
+        for _ in range(REPEATS):  # a coin falls on one side a few times in a row
+            if not all(map(_repeats, [_asked(subject, cases, c) for c in made], got)):
+                return sign("restless")
         for found, values in changes:
             if values is not None and _all_alike(got, values):
                 return found
@@ -401,6 +403,8 @@ def _of_constants(got: Sequence[Tensor], right: Sequence[Tensor]) -> Sign | None
     pairs = list(zip(got, right, strict=True))
     difference = torch.cat([(g.double() - e.double()).flatten() for g, e in pairs])
     ratio = torch.cat([(g.double() / e.double()).flatten() for g, e in pairs])
+    if not any(bool(g.any()) for g in got):
+        return sign("zeros")
     if _constant(ratio) and abs(float(ratio[0]) - 1) > DIGITS:
         return Sign(
             "constant-factor",

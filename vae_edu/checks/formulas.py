@@ -177,6 +177,8 @@ def _shares(columns: Tensor, values: Tensor) -> Tensor | None:
 
 
 def _compare(formula: Formula, true: Tensor, said: Tensor) -> Sign | None:
+    if not bool(said.any()):
+        return None  # zero everywhere has none of the terms, and another reason
     groups = list(dict.fromkeys(term.group for term in formula.terms))
     found = []
     for group in groups:

@@ -124,8 +124,8 @@ def _sample_leading(draw: Draw) -> Iterator[Case]:
 def _sample_extremes(draw: Draw) -> Iterator[Case]:
     # mu of the size of sigma, so that a wrong sigma shows beside it
     mu, log_var, eps = _noisy(draw, 4, 3)
-    yield Case((1e-17 * mu, log_var - 80, eps), scale=1e-17, note="tiny variances")
-    yield Case((mu, log_var + 80, eps), scale=1e17, note="large variances")
+    yield Case((1e-17 * mu, log_var - 80, eps), scale=1e-15, note="tiny variances")
+    yield Case((mu, log_var + 80, eps), scale=1e19, note="large variances")
     far = 1e3 * draw.sign(4, 3)
     yield Case((far, log_var, 8 * draw.sign(4, 3)), scale=1e3, note="far draws")
 

@@ -266,6 +266,14 @@ _ALL = (
         priority=60,
     ),
     Sign(
+        "zeros",
+        "Zero everywhere",
+        "Nothing but zeros came out. A gradient is 0 where the path that it should "
+        "take is cut (a detach, or terms that cancel); a value is 0 where everything "
+        "is rounded or multiplied away.",
+        priority=40,
+    ),
+    Sign(
         "digits-lost",
         "Digits are lost on the way",
         "Five or six digits are right, and float64 has sixteen: a float32 tensor made "
@@ -735,6 +743,12 @@ _ALL = (
         "float64 comes out of float32",
         "The result has another dtype than the inputs. The next layer of a float32 "
         "model would stop.",
+        "form",
+    ),
+    Sign(
+        "dtype-of-the-noise",
+        "The dtype of the noise",
+        "The result has the dtype of the noise, not of what the noise is for.",
         "form",
     ),
     Sign(
