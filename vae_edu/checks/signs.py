@@ -497,6 +497,13 @@ _ALL = (
         priority=15,
     ),
     Sign(
+        "sizes-do-not-meet",
+        "Two sizes do not meet",
+        "{what}. Write the shapes beside each line: what leaves one layer must be what "
+        "the next one takes.",
+        "shape",
+    ),
+    Sign(
         "size-written",
         "A size is written into the layers",
         "{what}. The sizes are arguments: a number that is right for one data set is "
@@ -1072,7 +1079,7 @@ def of_error(message: str, sizes: Mapping[str, int] | None = None) -> Sign | Non
 def _of_view(shape: str, count: str) -> Sign:
     words = f"A view asks for [{shape}], and {count} numbers come"
     known = {"784", "28", "400", "20"} & set(shape.split(", "))  # of MNIST's examples
-    return sign("size-written", words) if known else _do_not_meet(words)
+    return sign("size-written", words) if known else sign("sizes-do-not-meet", words)
 
 
 def _of_matrices(came: int, wanted: int, sizes: Mapping[str, int]) -> Sign:
@@ -1085,14 +1092,4 @@ def _of_matrices(came: int, wanted: int, sizes: Mapping[str, int]) -> Sign:
         return sign("sizes-exchanged", words)
     if wanted > 64 and wanted not in named:
         return sign("size-written", words)
-    return _do_not_meet(words)
-
-
-def _do_not_meet(words: str) -> Sign:
-    return Sign(
-        "sizes-do-not-meet",
-        "Two sizes do not meet",
-        f"{words}. Write the shapes beside each line: what leaves one layer must be "
-        "what the next one takes.",
-        "shape",
-    )
+    return sign("sizes-do-not-meet", words)
