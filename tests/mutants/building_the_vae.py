@@ -479,6 +479,7 @@ class TheImagesAreDetachedOnEntry(RightEncoder):
     "The log-variance is computed under no_grad",
     "What is computed under no_grad has no path back: the spread stays as it was initialised.",
     "gradient-missing",
+    "gradient-cut",
 )
 class TheLogVarianceIsComputedUnderNoGrad(RightEncoder):
     def forward(self, x):

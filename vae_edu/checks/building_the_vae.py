@@ -284,8 +284,15 @@ def _(subject: Subject, truth: Truth, draw: Draw) -> None:
         for size in (1.0, 3.0):
             eps = size * draw.sign(*eps.shape)  # none near 0
             z = module.call(x, eps)[3]
+            sigma = (z - mu) / eps
+            if bool((sigma <= 0).any()):
+                raise Broken(
+                    f"{what}: (z - mu) / eps is a standard deviation, and should be "
+                    f"positive; the smallest is {float(sigma.min()):.6g}.",
+                    "value",
+                )
             # the variance that was used, from z: only 1 and 3 times sigma away
-            used = ((z - mu) / eps).log() * 2
+            used = sigma.log() * 2
             words = f"{what}: twice the log of (z - mu) / eps, beside log_var,"
             compare(used, log_var, what=words, rtol=1e-9)
 

@@ -147,10 +147,16 @@ def examined(topic: str, exercise: str, subject: Subject) -> Sign | None:
 def _seen(broken: Sequence[Verdict]) -> Sign | None:
     """The sign of the smallest priority, of equal ones the first.
 
-    Where the values are wrong, a law about something else has seen only that.
+    Where the values are wrong, a law about something else has seen only that; so has
+    a law of devices of code that stops on any, and a law of gradients of no tensors.
     """
     if broken[0].law.role == VALUE:
         broken = [v for v in broken if v.law.role == VALUE]
+    kinds = [v.kind for v in broken]
+    if "error" in kinds:
+        broken = [v for v in broken if v.kind != "device"]
+    if kinds[0] == "type":
+        broken = [v for v in broken if v.kind != "gradient"]
     signs = [v.sign or _of_error(v) for v in broken]
     untrue = _untrue(broken)
     found = [s for s in signs if s is not None and s.label not in untrue]

@@ -55,6 +55,13 @@ _ALL = (
         priority=30,
     ),
     Sign(
+        "never-positive",
+        "No value is positive",
+        "No value of {what} is positive, whatever the weights: something behind the "
+        "last layer (minus a softplus, a logsigmoid) forbids half of the real line.",
+        priority=30,
+    ),
+    Sign(
         "relu-last",
         "A ReLU after the last layer",
         "No value of {what} is negative and many are exactly 0: a ReLU stands behind "
@@ -91,9 +98,9 @@ _ALL = (
     ),
     Sign(
         "clamped",
-        "A clamp keeps the values in a range",
-        "Several values of {what} are exactly the same bound. Beyond a clamp the "
-        "gradient is zero, so what got there stays there.",
+        "Something keeps the values in a range",
+        "Several values of {what} are exactly the same bound: a clamp, or a tanh times "
+        "a number. Beyond it the gradient is zero, so what got there stays there.",
         priority=30,
     ),
     Sign(
@@ -145,6 +152,27 @@ _ALL = (
         "Where log_var is far from 0, the spread of z stays at one value. The KL is "
         "charged for one q, and the decoder sees samples of another one.",
         priority=20,
+    ),
+    Sign(
+        "exponential-forgotten",
+        "Half of log_var is taken for the standard deviation",
+        "(z - mu) / eps is log_var / 2: the logarithm of the standard deviation, which "
+        "may be negative. What turns a logarithm into its number?",
+        priority=10,
+    ),
+    Sign(
+        "softplus-as-std",
+        "A softplus makes the standard deviation",
+        "(z - mu) / eps is softplus(log_var). The KL reads the same number as the log "
+        "of a variance: it is charged for another q than the one that is drawn from.",
+        priority=10,
+    ),
+    Sign(
+        "noise-subtracted",
+        "The noise is subtracted",
+        "(z - mu) / eps is the standard deviation with a minus in front. As a draw it "
+        "is as good; but eps is given, and z is expected where eps says.",
+        priority=10,
     ),
     Sign(
         "noise-unscaled",
@@ -479,6 +507,14 @@ _ALL = (
         priority=15,
     ),
     Sign(
+        "distribution-returned",
+        "A distribution is returned",
+        "{what} gives an object of torch.distributions. Its parameters are asked for, "
+        "as tensors: whoever calls makes the distribution.",
+        "shape",
+        priority=10,
+    ),
+    Sign(
         "no-return",
         "A function without a return gives None",
         "None came out, or is used inside: is a `return` missing, in a helper perhaps?",
@@ -507,6 +543,13 @@ _ALL = (
         "layer?",
         "shape",
         priority=15,
+    ),
+    Sign(
+        "sizes-do-not-meet",
+        "Two sizes do not meet",
+        "{what}. Write the shapes beside each line: what leaves one layer must be what "
+        "the next one takes.",
+        "shape",
     ),
     Sign(
         "size-written",
@@ -815,8 +858,8 @@ def of_shape(
     """
     if isinstance(expected, tuple):
         return _of_parts(got, expected, what, sizes)
-    if isinstance(got, Wrong) and got.type == "NoneType":
-        return SIGNS["no-return"]
+    if isinstance(got, Wrong):
+        return _of_another_type(got, what)
     if isinstance(got, tuple) and isinstance(expected, Tensor):
         return sign("part-too-many", f"{what} gives {len(got)} results, not one")
     if not isinstance(got, Tensor) or not isinstance(expected, Tensor):
@@ -824,6 +867,21 @@ def of_shape(
     if got.shape == expected.shape:
         return None
     return _of_two_shapes(tuple(got.shape), tuple(expected.shape), what, sizes)
+
+
+def _of_another_type(got: Wrong, what: str) -> Sign | None:
+    if got.type == "NoneType":
+        return SIGNS["no-return"]
+    return sign("distribution-returned", what) if got.type in _DISTRIBUTIONS else None
+
+
+_DISTRIBUTIONS = {
+    "Normal",
+    "MultivariateNormal",
+    "Independent",
+    "TransformedDistribution",
+}
+_DISTRIBUTIONS |= {"Bernoulli", "ContinuousBernoulli", "RelaxedBernoulli"}
 
 
 def _of_parts(
@@ -834,8 +892,8 @@ def _of_parts(
 ) -> Sign | None:
     wanted = f"{len(expected)} are asked for"
     if isinstance(got, Wrong):
-        labels = {"list": "list-for-tuple", "NoneType": "no-return"}
-        return SIGNS.get(labels.get(got.type, ""))
+        listed = got.type == "list"
+        return SIGNS["list-for-tuple"] if listed else _of_another_type(got, what)
     if isinstance(got, Tensor):
         return _of_one_tensor(got, expected, f"{what} gives one tensor, {wanted}")
     if not isinstance(got, tuple):
@@ -917,6 +975,8 @@ def of_range(usual: Tensor, large: Tensor, what: str) -> Sign | None:
         return _of_positive(usual, large, high, what)
     if _sums_to_one(usual):
         return sign("log-softmax", what)
+    if high <= 0:
+        return sign("never-positive", what)
     if low >= -1 and high <= 1:
         return sign("tanh-last", what)
     held = [float((both == bound).double().mean()) for bound in (low, high)]
@@ -929,7 +989,8 @@ def _of_positive(usual: Tensor, large: Tensor, high: float, what: str) -> Sign |
     if float((usual == 0).double().mean()) > 0.05:
         return sign("relu-last", what)
     far = large[torch.isfinite(large)]
-    if not bool(torch.isfinite(large).all()) or float(far.max()) > 1e12:
+    # the weights of many layers multiply to much, but only exp leaves float64
+    if not bool(torch.isfinite(large).all()) or float(far.max()) > 1e100:
         return sign("exponential", what)
     return sign("softplus", what) if bool((usual > 0).all()) else None
 
@@ -972,6 +1033,7 @@ def of_infinities(got: Any, expected: Any) -> Sign | None:
 
 _TWO_MATRICES = re.compile(r"shapes cannot be multiplied \((\d+)x(\d+) and (\d+)x(\d+)")
 _TWO_DTYPES = re.compile(r"must have the same dtype, but got (\w+) and (\w+)")
+_A_VIEW = re.compile(r"shape '\[([-\d, ]+)\]' is invalid for input of size (\d+)")
 _STOPPED: tuple[tuple[str, Sign], ...] = (
     ("before Module.__init__", SIGNS["super-init"]),
     ("not an nn.Module", SIGNS["no-module"]),
@@ -1092,9 +1154,17 @@ def of_error(message: str, sizes: Mapping[str, int] | None = None) -> Sign | Non
         if (came, own) == ("Double", "Float"):
             return SIGNS["not-registered"]
         return SIGNS["float32-inside"] if came == "Float" else None
+    if told := _A_VIEW.search(message):
+        return _of_view(told[1], told[2])
     if told := _TWO_MATRICES.search(message):
         return _of_matrices(int(told[2]), int(told[3]), sizes or {})
     return None
+
+
+def _of_view(shape: str, count: str) -> Sign:
+    words = f"A view asks for [{shape}], and {count} numbers come"
+    known = {"784", "28", "400", "20"} & set(shape.split(", "))  # of MNIST's examples
+    return sign("size-written", words) if known else sign("sizes-do-not-meet", words)
 
 
 def _of_matrices(came: int, wanted: int, sizes: Mapping[str, int]) -> Sign:
@@ -1107,10 +1177,4 @@ def _of_matrices(came: int, wanted: int, sizes: Mapping[str, int]) -> Sign:
         return sign("sizes-exchanged", words)
     if wanted > 64 and wanted not in named:
         return sign("size-written", words)
-    return Sign(
-        "sizes-do-not-meet",
-        "Two sizes do not meet",
-        f"{words}. Write the shapes beside each line: what leaves one layer must be "
-        "what the next one takes.",
-        "shape",
-    )
+    return sign("sizes-do-not-meet", words)

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from vae_edu.checks.draw import Draw
 from vae_edu.checks.law import attempt
@@ -112,13 +113,16 @@ def _of_noise(a: Asked) -> Found:
 
 
 def _of_order(a: Asked) -> Found:
-    """Whether the results are right in another order."""
+    """Whether the results are right in another order; only z moves with eps."""
     parts = {"mu": a.mu, "log_var": a.log_var, "z": a.z}
+    moved = dict(zip(parts, a.again(eps=-a.eps)[1:], strict=True))
     for order in permutations(parts):
         mu, log_var, z = (parts[name] for name in order)
         if close(z, mu + (0.5 * log_var).exp() * a.eps):
             if order == ("mu", "log_var", "z"):
                 return None
+            if not all(close(parts[name], moved[name]) for name in order[:2]):
+                continue
             swapped = order == ("log_var", "mu", "z")
             return sign("mu-log-var-exchanged" if swapped else "order")
     return None
@@ -131,10 +135,15 @@ def _of_spread(a: Asked) -> Found:
         return sign("std-returned" if positive else "log-var-as-std")
     if positive and close(used**2, a.log_var):
         return sign("variance-returned")
-    if close(used, sigma**2):
-        return sign("variance-for-std")
-    if close(used, torch.ones_like(used)):
-        return sign("noise-unscaled")
+    for label, spread in (
+        ("variance-for-std", sigma**2),
+        ("noise-unscaled", torch.ones_like(used)),
+        ("noise-subtracted", -sigma),
+        ("exponential-forgotten", 0.5 * a.log_var),
+        ("softplus-as-std", softplus(a.log_var)),
+    ):
+        if close(used, spread):
+            return sign(label)
     for more in (used - sigma, used**2 - sigma**2):
         if float(more.min()) > 1e-9 and close(more, more[:1, :1].expand_as(more)):
             return sign("small-added-to-std")
@@ -174,6 +183,8 @@ def _of_sample(a: Asked) -> Found:
     hard = bool(near.any()) and bool(((shown == 0) | (shown == 1))[near].all())
     if not close(shown, again):
         return sign("sample-draws" if hard else "sample-noise")
+    if close(shown, a.module.call(a.z.flip(0), method="sample")):
+        return sign("ignores-input", "sample(z)")
     if close(shown, a.logits):
         inside = bool(((shown >= 0) & (shown <= 1)).all())
         return sign("probabilities" if inside else "sample-logits", "the logits")
