@@ -216,7 +216,12 @@ def _(x: Tensor) -> Tensor:
     return (torch.special.entr(x) - torch.special.entr(1 - x)).sum(-1)
 
 
-@unseen("entropy_floor", "A small number inside the logarithm", "digits-lost")
+@unseen(
+    "entropy_floor",
+    "A small number inside the logarithm",
+    "digits-lost",
+    "extremes-wrong",
+)
 def _(x: Tensor) -> Tensor:
     e = 1e-8
     return -(x * torch.log(x + e) + (1 - x) * torch.log(1 - x + e)).sum(-1)

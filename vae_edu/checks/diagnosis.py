@@ -177,7 +177,7 @@ def _untrue(broken: Sequence[Verdict]) -> Sequence[str]:
     wrong = [v.law.name for v in broken if v.kind in ("value", "shape", "type")]
     if "values" in wrong:
         return (*_OF_A_RIGHT_VALUE, *_OF_RIGHT_PLAIN_VALUES)
-    return _OF_A_RIGHT_VALUE if "extremes" in wrong else ()
+    return (*_OF_A_RIGHT_VALUE, "digits-lost") if "extremes" in wrong else ()
 
 
 def _of_error(verdict: Verdict) -> Sign | None:
