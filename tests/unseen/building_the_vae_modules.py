@@ -263,7 +263,7 @@ class MeanInEvaluation(Kingma):
         return super().reparameterize(mu, logvar, eps)
 
 
-@unseen("VAE", "log-var-halved-as-std")
+@unseen("VAE", "exponential-forgotten")
 class ForgetsTheExponential(Kingma):
     def reparameterize(self, mu, logvar, eps):
         std = 0.5 * logvar
@@ -292,7 +292,7 @@ class ReturnsTheVariance(Kingma):
         return mu + var.sqrt() * eps
 
 
-@unseen("VAE", "noise-sign")
+@unseen("VAE", "noise-subtracted")
 class SubtractsTheNoise(Kingma):
     def reparameterize(self, mu, logvar, eps):
         return mu - torch.exp(logvar / 2) * eps
@@ -324,7 +324,7 @@ class SampleDrawsTheCode(Kingma):
         return torch.sigmoid(self.decode(torch.randn_like(z)))
 
 
-@unseen("VAE", "remembers", "sample-ignores-z")
+@unseen("VAE", "ignores-input", "remembers")
 class SampleShowsTheLastImage(Kingma):
     def forward(self, x, eps):
         out = super().forward(x, eps)
