@@ -186,8 +186,7 @@ class Engine:
         return Answer()
 
     def _run(self, function: Any, module: Any, request: Request) -> Answer:
-        wrt = set(request.wrt)
-        shop = Workshop()
+        wrt, shop = set(request.wrt), Workshop()
         args = [_prepare(v, str(i) in wrt, shop) for i, v in enumerate(request.args)]
         kwargs = {k: _prepare(v, k in wrt, shop) for k, v in request.kwargs.items()}
         inputs = {str(i): v for i, v in enumerate(args)} | kwargs
@@ -208,8 +207,8 @@ class Engine:
             _add_gradients(answer, value, leaves, module, request.cotangents)
         answer.changed = [*_changed(request, inputs), *self._overwritten(value)]
         answer.left_grad = shop.left_grad() or _left_behind([*inputs.values(), *roots])
-        answer.switched = [*_switched(inputs, wrt), *shop.switched()]
-        answer.switched += ["grad mode"] * switched
+        modes = ["grad mode"] * switched
+        answer.switched = [*_switched(inputs, wrt), *shop.switched(), *modes]
         answer.shapes = shop.shapes
         return answer
 

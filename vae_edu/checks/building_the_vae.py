@@ -214,20 +214,28 @@ def _expect_unbounded(
             kept.append(parts[place].flatten())
     for name, kept in zip(names, seen, strict=True):
         values = torch.cat(kept)
-        values = values[~torch.isnan(values)]
-        low, high = (float(v) for v in torch.aminmax(values)) if len(values) else (0, 0)
+        low, high = _range(values)
         if not (low < -1e3 and high > 1e3):
             usual = _usual(cases, subject, draw, names[name])
-            raise Broken(
-                f"{cases.tried(sizes)}: with weights of about 1e4, values of {name} "
-                f"stay between {low:.4g} and {high:.4g}. Any real value should be "
-                "possible: nothing after the last layer (no relu, sigmoid, tanh, "
-                "softplus, clamp).",
-                "value",
-                sign=of_range(
-                    usual, torch.cat(kept).reshape(-1, usual.shape[-1]), name
-                ),
-            )
+            words = f"{cases.tried(sizes)}: with weights of about 1e4, values of {name}"
+            large = values.reshape(-1, usual.shape[-1])
+            raise _bounded(words, low, high, of_range(usual, large, name))
+
+
+def _range(values: Tensor) -> tuple[float, float]:
+    """The smallest and the largest number; zeros where there is none."""
+    known = values[~torch.isnan(values)]
+    return (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
+
+
+def _bounded(what: str, low: float, high: float, found: Sign | None) -> Broken:
+    return Broken(
+        f"{what} stay between {low:.4g} and {high:.4g}. Any real value should be "
+        "possible: nothing after the last layer (no relu, sigmoid, tanh, softplus, "
+        "clamp).",
+        "value",
+        sign=found,
+    )
 
 
 def _usual(cases: ModuleCases, subject: Subject, draw: Draw, place: int) -> Tensor:
@@ -353,14 +361,9 @@ def _(subject: Subject, truth: Truth, draw: Draw) -> None:
             if low < -goal and high > goal:
                 break
         else:
-            raise Broken(
-                f"{VAE.exercise}: with small weights and large ones, {name} stayed "
-                f"between {low:.4g} and {high:.4g}. Any real value should be possible: "
-                "nothing after the last layer (no relu, sigmoid, tanh, softplus, "
-                "clamp).",
-                "value",
-                sign=of_range(_usual(VAE, subject, draw, place), part, name),
-            )
+            words = f"{VAE.exercise}: with small weights and large ones, {name}"
+            found = of_range(_usual(VAE, subject, draw, place), part, name)
+            raise _bounded(words, low, high, found)
 
 
 def _grown(

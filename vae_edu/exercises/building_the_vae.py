@@ -150,8 +150,8 @@ def head_gradients(
     $$\frac{d}{d\mu}\big[r(z) + \beta\,\mathrm{KL}\big] \quad\text{and}\quad
       \frac{d}{d\ell}\big[r(z) + \beta\,\mathrm{KL}\big],$$
 
-    where KL is `gaussian_kl` and $\ell$ is log_var. Without autograd: you find the
-    closed form.
+    where KL is `gaussian_kl` and $\ell$ is log_var. You find the closed form. Tensors
+    of the caller are left as they came: no `.grad`, no other `requires_grad`.
 
     grad_z, mu, log_var, eps: (batch, latent), equal shapes; beta: a number
     ->  (grad_mu, grad_log_var), (batch, latent) each
