@@ -82,6 +82,17 @@ FORMS: dict[str, Callable[[str], str]] = {
 }
 
 
+# a second hidden layer brings the nonlinearity that is missing: they are right
+MADE_RIGHT = {
+    "two hidden layers": (
+        "No nonlinearity in the encoder",
+        "No nonlinearity in the decoder",
+        "No nonlinearity in the model's encoder",
+        "No nonlinearity in the model's decoder",
+    )
+}
+
+
 @cache
 def rebuilt_modules(topic: str, form: str) -> list[Mutant]:
     """The mistakes of a lesson's modules in another form; [] where there is none."""
@@ -96,7 +107,9 @@ def rebuilt_modules(topic: str, form: str) -> list[Mutant]:
     namespace = {"__name__": module.__name__, "Half": Half}
     exec(compile(source[:start] + right + source[end:], form, "exec"), namespace)
     register: Any = namespace["REGISTER"]
-    made = [m for m in register.mutants if isinstance(m.answer, type)]
+    right_now = MADE_RIGHT.get(form, ())
+    wrong = [m for m in register.mutants if m.name not in right_now]
+    made = [m for m in wrong if isinstance(m.answer, type)]
     return (
         [replace(m, answer=_reordered(m.answer)) for m in made] if reordered else made
     )

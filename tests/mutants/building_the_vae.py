@@ -342,6 +342,7 @@ class HiddenDimAndLatentDimChangePlaces(RightEncoder):
     "agree. Write beside each layer what comes in and what goes out, in the names of the three "
     "arguments. (784, say, is right for one data set only.)",
     "sizes-do-not-meet",
+    "size-written",
 )
 class TheSizeOfMNIST(RightEncoder):
     def __init__(self, input_dim, hidden_dim, latent_dim):
@@ -884,8 +885,7 @@ class TheFirstCodesAreRemembered(RightDecoder):
 )
 class TheCodeIsChangedInPlace(RightDecoder):
     def forward(self, z):
-        with torch.no_grad():
-            z.mul_(2.0)
+        z *= 2
         return super().forward(z)
 
 
