@@ -1,7 +1,8 @@
-"""Wrong answers that nothing was built from: how often is a stranger's mistake named?
+"""Wrong answers beside the mutants: a regression of what strangers' mistakes are called.
 
-One module a lesson, each written after the laws, the signs and the mutants, in other
-forms than theirs. Nothing is recorded from them: do not add one to make a name appear.
+One module a lesson, in other forms than the mutants'; no number is recorded from them.
+Signs and names were mended after the first of these answers were judged, so that the
+share that is named here is no estimate for answers that nobody has seen.
 """
 
 from __future__ import annotations
