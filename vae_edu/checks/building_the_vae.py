@@ -292,17 +292,21 @@ def _(subject: Subject, truth: Truth, draw: Draw) -> None:
         for size in (1.0, 3.0):
             eps = size * draw.sign(*eps.shape)  # none near 0
             z = module.call(x, eps)[3]
-            sigma = (z - mu) / eps
-            if bool((sigma <= 0).any()):
-                raise Broken(
-                    f"{what}: (z - mu) / eps is a standard deviation, and should be "
-                    f"positive; the smallest is {float(sigma.min()):.6g}.",
-                    "value",
-                )
             # the variance that was used, from z: only 1 and 3 times sigma away
-            used = sigma.log() * 2
+            used = _positive((z - mu) / eps, what).log() * 2
             words = f"{what}: twice the log of (z - mu) / eps, beside log_var,"
             compare(used, log_var, what=words, rtol=1e-9)
+
+
+def _positive(sigma: Tensor, what: str) -> Tensor:
+    """The standard deviations that z shows; `Broken` where they are none."""
+    if bool((sigma <= 0).any()):
+        raise Broken(
+            f"{what}: (z - mu) / eps is a standard deviation, and should be positive; "
+            f"the smallest is {float(sigma.min()):.6g}.",
+            "value",
+        )
+    return sigma
 
 
 @LAWS.law("VAE", "samples", "eps[s] gives the s-th sample, for one x and one q(z|x)")
