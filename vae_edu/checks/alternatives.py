@@ -157,7 +157,7 @@ def _swap(a: str, b: str) -> Callable[[Named], Named]:
 
 
 def _transposed(names: Sequence[str]) -> Callable[[Named], Named]:
-    return lambda named: named | {n: named[n].T for n in names}
+    return lambda named: named | {n: named[n].transpose(0, -1) for n in names}
 
 
 def _values(
