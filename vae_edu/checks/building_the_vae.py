@@ -218,15 +218,14 @@ def _expect_unbounded(
         low, high = (float(v) for v in torch.aminmax(values)) if len(values) else (0, 0)
         if not (low < -1e3 and high > 1e3):
             usual = _usual(cases, subject, draw, names[name])
+            large = torch.cat(kept).reshape(-1, usual.shape[-1])
             raise Broken(
                 f"{cases.tried(sizes)}: with weights of about 1e4, values of {name} "
                 f"stay between {low:.4g} and {high:.4g}. Any real value should be "
                 "possible: nothing after the last layer (no relu, sigmoid, tanh, "
                 "softplus, clamp).",
                 "value",
-                sign=of_range(
-                    usual, torch.cat(kept).reshape(-1, usual.shape[-1]), name
-                ),
+                sign=of_range(usual, large, name),
             )
 
 
@@ -340,11 +339,8 @@ def _(subject: Subject, truth: Truth, draw: Draw) -> None:
 @LAWS.law("VAE", "unbounded", "logits, mu and log_var may be any real number")
 def _(subject: Subject, truth: Truth, draw: Draw) -> None:
     x, eps = VAE.methods[0].inputs(draw, VAE.sizes[0])
-    for name, place, goal in (
-        ("mu", 1, 50.0),
-        ("log_var", 2, 50.0),
-        ("logits", 0, 3e2),
-    ):
+    goals = ("mu", 1, 50.0), ("log_var", 2, 50.0), ("logits", 0, 3e2)
+    for name, place, goal in goals:
 
         def size(module: Module, place: int = place) -> float:
             return float(module.call(x, 0 * eps)[place].abs().max())
