@@ -1,4 +1,4 @@
-"""Wrong answers that nothing was built from are refused, and called by true names.
+"""Wrong answers in forms of their own are refused, and called by true names.
 
 What belongs here: how often, over all of tests/unseen. What does not: the answers.
 """
@@ -57,7 +57,8 @@ class Judged(NamedTuple):
 @cache
 def judged(topic: str) -> list[Judged]:
     """Every answer of a lesson, under every law."""
-    return list(_each(topic, import_module(f"tests.unseen.{topic}").UNSEEN))
+    answers = import_module(f"tests.unseen.{topic}").UNSEEN
+    return list(_each(topic.removesuffix("_modules"), answers))
 
 
 def _each(topic: str, answers: list[Unseen]) -> Iterator[Judged]:

@@ -348,11 +348,8 @@ def _(subject: Subject, truth: Truth, draw: Draw) -> None:
 @LAWS.law("VAE", "unbounded", "logits, mu and log_var may be any real number")
 def _(subject: Subject, truth: Truth, draw: Draw) -> None:
     x, eps = VAE.methods[0].inputs(draw, VAE.sizes[0])
-    for name, place, goal in (
-        ("mu", 1, 50.0),
-        ("log_var", 2, 50.0),
-        ("logits", 0, 3e2),
-    ):
+    goals = ("mu", 1, 50.0), ("log_var", 2, 50.0), ("logits", 0, 3e2)
+    for name, place, goal in goals:
 
         def size(module: Module, place: int = place) -> float:
             return float(module.call(x, 0 * eps)[place].abs().max())
