@@ -1,4 +1,4 @@
-"""Wrong answers beside the mutants: a regression of what strangers' mistakes are called.
+"""Wrong answers beside the mutants: what the mistakes of others are called.
 
 One module a lesson, in other forms than the mutants'; no number is recorded from them.
 Signs and names were mended after the first of these answers were judged, so that the

@@ -67,8 +67,9 @@ def subspace_cosines(first: Tensor, second: Tensor) -> Tensor:
     All are 1 where the subspaces are the same, whichever bases span them.
     Björck & Golub 1973, Theorem 1.
 
-    first: (k, input), second: (m, input), each with independent rows, not necessarily
-    orthonormal or equally many  ->  (min(k, m),) between 0 and 1 up to rounding
+    first: (k, input), second: (m, input), each with independent rows: of any lengths,
+    some of them nearly parallel, not necessarily equally many
+    ->  (min(k, m),) between 0 and 1 up to rounding
     """
     raise NotImplementedError("Exercise 1.3: fill it in in notebooks/01_autoencoders")
 
