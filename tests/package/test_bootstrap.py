@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -352,3 +353,28 @@ def test_lab_opens_no_browser_where_there_is_no_display(bootstrap, monkeypatch):
 def test_lab_allows_root_only_to_root(bootstrap, monkeypatch, user, allowed):
     monkeypatch.setattr(bootstrap.os, "geteuid", lambda: user)
     assert ("--allow-root" in started(bootstrap, monkeypatch)) == allowed
+
+
+# --- the tests --------------------------------------------------------------------
+
+FAKE = "import sys; print('said', *sys.argv[1:]); sys.exit({})"
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_both_halves_run_and_a_failure_of_either_counts(bootstrap, capfd, code):
+    course = f"int('tests/course' in sys.argv) * {code}"
+    for failing in (course, f"{code} - {course}"):
+        fake = [sys.executable, "-c", FAKE.format(failing)]
+        assert bool(bootstrap.run_halves(fake)) is bool(code)
+        first, second = re.findall("said .*", capfd.readouterr().out)
+        assert "tests/course " in first
+        assert "tests/package tests/attacks" in second
+
+
+def test_the_halves_leave_no_test_out_and_run_none_twice(bootstrap, root):
+    there = {p.parent for p in root.glob("tests/**/test_*.py")}
+    words = {word for half in bootstrap.HALVES for word in half}
+    assert {str(p.relative_to(root)) for p in there} < words
+    left, kept = f"--ignore={bootstrap.SLOWEST}", bootstrap.SLOWEST
+    assert (left in bootstrap.HALVES[0]) and (kept in bootstrap.HALVES[1])
+    assert (root / bootstrap.SLOWEST).is_file()
