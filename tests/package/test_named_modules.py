@@ -127,7 +127,7 @@ WRONG = {
     "sigma for log_var": Wrong(
         "Encoder",
         encoder(log_var="torch.exp(self.spread(h) / 2)"),
-        "exponential is taken",
+        "A spread is returned",
     ),
     "a list of layers": Wrong("Encoder", encoder(listed=True), "does not know"),
     "sigmoid at the end": Wrong("Decoder", DECODER.format(bend="Tanh"), "Probab"),
