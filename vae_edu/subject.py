@@ -254,7 +254,7 @@ class OtherDevice(TorchFunctionMode):
 
 _LAZY = (
     "has a layer whose weights are made at its first call only (LazyLinear): write the "
-    "layer with its width, as nn.Linear(input_dim, hidden_dim)"
+    "layer with its width, as nn.Linear with both of its sizes"
 )
 
 # frames of torch, of this module and of the probes say nothing about an answer

@@ -1175,7 +1175,8 @@ def _(model, optimizer, x, eps, beta=1.0):
     "train_step",
     "Far noise is cut off, in place",
     "clamp_ writes into the caller's eps. And noise that is cut off is no longer "
-    "Gaussian.", "in-place",
+    "Gaussian.",
+    "in-place",
 )
 def _(model, optimizer, x, eps, beta=1.0):
     terms = _terms(model, x, eps.clamp_(-4.5, 4.5), beta)
@@ -1603,7 +1604,8 @@ def _(model, x, eps):
 @mutant(
     "evaluate",
     "The images are written to",
-    "A test set that is changed while it is measured is another one the next time.", "in-place",
+    "A test set that is changed while it is measured is another one the next time.",
+    "in-place",
 )
 def _(model, x, eps):
     was = model.training

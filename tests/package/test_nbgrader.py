@@ -485,7 +485,10 @@ def test_the_run_folder_of_lesson_10_counts_in_the_gradebook(tmp_path, root):
     assert made.scores("without")["run_hand_in"] == 0.0
     assert made.scores("without")["test_paired_difference"] == 3.0
     assert "card.md" in made.feedback("altered")
-    assert "there is no folder run/ beside the notebook" in made.feedback("without")
+    assert (
+        "there is no folder run/ (and no run.zip) beside the notebook"
+        in made.feedback("without")
+    )
 
 
 # --- one engine -----------------------------------------------------------------------

@@ -534,6 +534,7 @@ def _reached(module: Module, method: Method, draw: Draw, sizes: Sizes) -> set[st
 def _curved(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
     """Where a result is g(a·x + b), for any g, its gradients in x are parallel to a."""
     sizes = {**cases.sizes[0], "batch": 16}
+    straight = []
     for method in map(cases.method, cases.curved):
         flat = []
         for place in range(len(method.parts)):
@@ -541,7 +542,9 @@ def _curved(cases: ModuleCases, subject: Subject, draw: Draw) -> None:
             if not any(bends(size) for size in _STEEP):
                 flat.append(place)
         if flat:
-            raise _linear(cases.tried(sizes, method), method, flat)
+            straight.append(_linear(cases.tried(sizes, method), method, flat))
+    if straight:  # all are looked at: which ones, tells one mistake from another
+        raise straight[0]
 
 
 _STEEP = (1.0, 1.0, 4.0, 16.0, 64.0)  # weights, until units are driven over their kinks
