@@ -54,7 +54,8 @@ def rehearse(model: nn.Module, objective: Objective, x: Tensor, eps: Tensor) -> 
         with untouched(model), torch.enable_grad():
             terms = objective(model, x, eps)
             _expect_terms(terms)
-            trained = [p for p in model.parameters() if p.requires_grad]
+            named = dict(model.named_parameters())
+            trained = [value for value in named.values() if value.requires_grad]
             torch.autograd.grad(terms[0], trained, allow_unused=True)
     except TrainError:
         raise

@@ -286,7 +286,7 @@ def test_a_lazy_layer_is_told_to_have_a_width(zygote, tmp_path):
     assert {f["message"] for f in result.failures} == {
         "TypeError: Encoder(...) has a layer whose weights are made at its first call "
         "only (LazyLinear): write the layer with its width, as "
-        "nn.Linear(input_dim, hidden_dim)"
+        "nn.Linear with both of its sizes"
     }
 
 

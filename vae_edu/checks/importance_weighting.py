@@ -388,7 +388,7 @@ _MEASURES: tuple[tuple[str, str, Callable[[Tensor], Tensor], float], ...] = (
 
 
 def _spread(mu: Tensor) -> Tensor:
-    return mu.var(0, correction=0)
+    return torch.var_mean(mu, 0, correction=0)[0]
 
 
 @LAWS.examination("active_units")
