@@ -739,13 +739,16 @@ def keep(session: int, limits: Limits, words: int) -> None:
     is ended too: by its pid namespace or, without one, here.
     """
     zygote, shared = os.getppid(), held(os.getpid())  # what every fork has from it
+    said = False
     try:
         while not _has_ended(session, 0.1):
             family = descendants(os.getpid())
             much = _too_much(family, shared, limits)
             if much or os.getppid() != zygote:
-                with suppress(OSError):  # nobody listens any more
-                    os.write(words, much.encode())
+                if not said:  # once: the dying may take a while
+                    with suppress(OSError):  # nobody listens any more
+                        os.write(words, much.encode())
+                said = True
                 os.kill(session, signal.SIGKILL)
     finally:
         _bury()  # the session, too, where watching it failed
