@@ -111,3 +111,11 @@ def test_wrong_for_float32_too_earns_nothing():
         return (mu**2 + log_var.exp() - 1 - log_var) @ torch.ones(mu.shape[-1])
 
     assert earned(gaussian_kl) == 0.0
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.int64, torch.float32])
+def test_wrong_values_in_another_dtype_earn_nothing(dtype):
+    def gaussian_kl(mu, log_var):
+        return (mu.sum(-1) + 0 * log_var.sum(-1)).to(dtype)
+
+    assert earned(gaussian_kl) == 0.0
