@@ -81,7 +81,8 @@ def test_a_truth_that_lacks_some_values_costs_one_law(zygote, tmp_path, oracle, 
     result = judged(zygote, tmp_path, HONEST)
     assert kinds(result) == {"extremes": "undecided"}
     share = (len(LAWS) - 1) / len(LAWS)
-    assert result.score == pytest.approx(share * result.max_score, abs=0.01)
+    # what is not shown to hold counts as what the exercise is about: half at most
+    assert result.score == pytest.approx(share * result.max_score / 2, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_recorded_values_that_are_gone_leave_the_score(zygote, tmp_path, monkeyp
     before = judged(zygote, tmp_path, known)
     empty = {"truth": {}, "misconceptions": {}}
     monkeypatch.setattr(verdicts, "table", lambda topic: empty)
-    monkeypatch.setattr("vae_edu.checks.judging.table", lambda topic: empty)
+    monkeypatch.setattr("vae_edu.checks.diagnosis.table", lambda topic: empty)
     after = judged(zygote, tmp_path, known)
     assert (after.score, kinds(after)) == (before.score, kinds(before))
     assert (before.misconception is None, after.misconception) == (False, None)

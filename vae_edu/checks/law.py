@@ -346,7 +346,7 @@ def attempt(find: Callable[[], Sign | None]) -> Sign | None:
         return find()
     except Broken as broken:
         return broken.sign
-    except (SubjectError, ArithmeticError, LookupError):
+    except (NoTruth, SubjectError, ArithmeticError, LookupError):
         return None
     except (RuntimeError, TypeError, ValueError, AttributeError):  # of foreign values
         return None

@@ -93,9 +93,9 @@ class RecordedTruth:
 
     def __call__(self, name: str, *args: Any) -> Any:
         """See `Truth`."""
-        said = next(self._said)
+        said = next(self._said, None)
         if said is None:
-            raise NoTruth("there was none when it was recorded")
+            raise NoTruth("none was recorded")
         return decode(said)
 
     def vjp(
@@ -106,7 +106,10 @@ class RecordedTruth:
         cotangents: Sequence[Tensor],
     ) -> list[Tensor]:
         """See `Truth`."""
-        return list(decode(next(self._said)))
+        said = next(self._said, None)
+        if said is None:
+            raise NoTruth("none was recorded")
+        return list(decode(said))
 
 
 class Witness:

@@ -835,7 +835,8 @@ def of_dtypes(got: Any, expected: Any) -> Sign | None:
 
 def _capital(text: str) -> str:
     first = text.split()[0].split("(")[0].split(".")[0].strip(",:")
-    return text if first in _NAMES else text[:1].upper() + text[1:]
+    kept = first in _NAMES or not text[0].isascii()
+    return text if kept else text[:1].upper() + text[1:]
 
 
 _NAMES = {"mu", "log_var", "z", "x", "eps", "sample", "forward", "encode", "decode"}
