@@ -366,7 +366,7 @@ def an_answer_of_no_python(solved, path):
     return solved
 
 
-@handed_in(HALF)
+@handed_in(FULL)
 def an_answer_twice(solved, path):
     """What counts is the answer as it stood at its check."""
     again = copy.deepcopy(cell_of(solved, "gaussian_kl"))
