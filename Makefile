@@ -7,7 +7,7 @@ ARGS ?=
 BOOTSTRAP = @python=$$(sh scripts/find_python.sh) && exec "$$python" scripts/bootstrap.py
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test data demo build lint bench-grading bench-training
+.PHONY: help lab test data demo build lint bench-grading bench-training bench-lessons
 
 help: ## list the targets
 	@awk -F ': ## ' '/^[a-z-]+: ## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -37,3 +37,6 @@ lint: ## check format, style and types
 
 bench-training: ## time training and evaluation against plain loops, minutes
 	$(BOOTSTRAP) run dev python -m benchmarks.training $(ARGS)
+
+bench-lessons: ## time the execution of each lesson, minutes
+	$(BOOTSTRAP) run dev python -m benchmarks.lessons $(ARGS)

@@ -21,6 +21,7 @@ from importlib import import_module
 from types import FunctionType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from tests.answers import Mutant, mutants_of
@@ -174,7 +175,7 @@ def rebuilt_function(mutant: Mutant) -> Mutant | None:
     changed = ast.fix_missing_locations(_OtherAlgebra().visit(tree))
     if ast.dump(changed) == before:
         return None
-    scope = dict(mutant.answer.__globals__)
+    scope = {**mutant.answer.__globals__, "torch": torch}
     exec(compile(changed, mutant.name, "exec"), scope)
     return replace(mutant, answer=scope[definition.name])
 

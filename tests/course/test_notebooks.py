@@ -18,10 +18,8 @@ import ast
 import html
 import os
 import re
-import resource
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -37,7 +35,7 @@ from vae_edu.build import course
 from vae_edu.catalogue import Exercise, exercises_of, folder_of
 
 LESSONS = course.authored()
-SECONDS, CELLS, CODE_LINES, SETUP_LINES = 60, 35, 12, 7
+CELLS, CODE_LINES, SETUP_LINES = 35, 12, 7
 IGNORED = "nbval-ignore-output"
 
 # What differs between runs or machines without being wrong.
@@ -156,13 +154,12 @@ def made_in(tree: ast.Module) -> Iterator[str]:
 
 @pytest.mark.slow
 @per_lesson
-def test_the_solution_runs_in_time_with_the_committed_outputs(topic, tmp_path):
+def test_the_solution_runs_with_the_committed_outputs(topic, tmp_path):
     path = tmp_path / path_of(topic, "solutions").name
     nbformat.write(for_nbval(book(topic, "solutions")), path)
     (tmp_path / "sanitize.cfg").write_text(SANITIZE)
     with course.learner_who_did(topic) as work:
         for _ in range(2):
-            start = time.monotonic(), cpu_of_children()
             done = subprocess.run(
                 [*PYTEST, *NBVAL, path.name],
                 cwd=tmp_path,
@@ -170,20 +167,10 @@ def test_the_solution_runs_in_time_with_the_committed_outputs(topic, tmp_path):
                 capture_output=True,
                 text=True,
             )
-            wall, cpu = time.monotonic() - start[0], cpu_of_children() - start[1]
             if "exceeded waiting for output" not in done.stdout:
                 break  # nbval's patience is 5 s, without an option for more
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert f"{len(code_cells(topic))} passed" in done.stdout
-    if (
-        "ATEN_CPU_CAPABILITY" not in os.environ
-    ):  # units turned down: see test_processors
-        assert min(wall, cpu) < SECONDS  # the wall clock alone would time neighbours
-
-
-def cpu_of_children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 QUIETLY = ["-q", "-p", "no:cacheprovider", "-c", os.devnull]

@@ -10,6 +10,7 @@ import __future__
 
 import ast
 import json
+import os
 import subprocess
 import sys
 import types
@@ -250,6 +251,29 @@ def test_a_cell_below_time_is_read(folder):
     exec(compile(body, "<timed exec>", "exec", dont_inherit=True), book.names)
     assert agree(book)
     assert "K = 2.0" in (folder / "kl_divergence.py").read_text()
+
+
+WITHOUT_HISTORY = """import sys
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+sys.modules["__main__"] = shell.user_module
+for cell in {cells!r}:
+    shell.run_cell(cell, store_history=False).raise_error()
+"""
+
+
+def test_a_kernel_that_is_told_to_keep_no_history_saves_all_the_same(folder, tmp_path):
+    cells = [SETUP, "HALF = 0.5", answer(RIGHT.replace("0.5", "HALF"))]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_HISTORY.format(cells=cells)],
+        env={**os.environ, "IPYTHONDIR": str(tmp_path / "ipython")},
+        cwd=course_root(),
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("", "")
+    assert "HALF = 0.5" in (folder / "kl_divergence.py").read_text()
+    assert outcome(loaded()) == TRUE.tolist()
 
 
 def test_annotations_that_are_not_looked_up_come_along(folder, capsys):

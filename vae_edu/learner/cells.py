@@ -94,7 +94,18 @@ def history(scope: Mapping[str, Any], obj: Any) -> list[Statement]:
 def _cells(scope: Mapping[str, Any]) -> list[str] | None:
     shell = scope["get_ipython"]() if "get_ipython" in scope else None
     manager = getattr(shell, "history_manager", None)
-    return None if manager is None else [*manager.input_hist_parsed]
+    if manager is None:
+        return None
+    kept = [*manager.input_hist_parsed]
+    return kept if any(kept) else _compiled(shell)
+
+
+def _compiled(shell: Any) -> list[str]:
+    """The cells that a shell compiled: what has run where it was told to keep no
+    history, as nbval 0.11 tells it, and some editors.
+    """
+    names = [name for name in linecache.cache if shell.compile.format_code_name(name)]
+    return ["".join(linecache.getlines(name)) for name in names]
 
 
 def _parsed(text: str) -> list[Statement]:
