@@ -142,7 +142,7 @@ class Engine:
         seed = request.options.get("seed")
         with torch.random.fork_rng(devices=[], enabled=seed is not None):
             if seed is not None:
-                torch.manual_seed(seed)
+                torch.default_generator.manual_seed(seed)
             return self._run(function, module, request)
 
     def _build(self, request: Request) -> Answer:
@@ -150,7 +150,8 @@ class Engine:
             raise SubjectError("NameError", f"{request.name} is not defined")
         # the learner's own seed stays as it was
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(request.options["seed"])
+            # torch.manual_seed would note, at each call, the stack for a GPU to come
+            torch.default_generator.manual_seed(request.options["seed"])
             module = self.objects[request.name](*request.args, **request.kwargs)
         if not isinstance(module, nn.Module):
             raise SubjectError(

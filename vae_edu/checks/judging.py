@@ -76,7 +76,8 @@ def run_law(
         verdict = Verdict(law, False, "undecided", words)
     else:
         verdict = Verdict(law, True)
-    verdict.seen, verdict.last = witness.seen, witness.last
+    verdict.seen = [] if verdict.holds else witness.notes()
+    verdict.last = witness.last
     verdict.built = witness.built.get(witness.last.handle) if witness.last else None
     return verdict
 

@@ -113,17 +113,15 @@ class RecordedTruth:
 
 
 class Witness:
-    """A subject that also notes, in words and numbers, everything that came back.
+    """A subject that also keeps everything that came back, and notes it when asked.
 
-    Each number is noted with its room: by how much it may differ on another processor,
-    or where the same is computed in another order. Every law begins anew, so that it
-    finds in `check` what it finds in a judge's process.
+    Every law begins anew, so that it finds in `check` what it finds in a judge's
+    process.
     """
 
     def __init__(self, subject: Subject) -> None:
         self._perform = subject.perform
-        self._rounding = _Rounding()
-        self.seen: list[Any] = []
+        self._kept: list[tuple[Request, Answer | SubjectError]] = []
         self.last: Request | None = None
         self.built: dict[int, Request] = {}
 
@@ -132,19 +130,33 @@ class Witness:
         return Subject(self.perform)
 
     def perform(self, request: Request) -> Answer:
-        """Perform a request and note its outcome."""
+        """Perform a request and keep its outcome."""
         first, self.last = self.last is None, request
         try:
             answer = self._perform(replace(request, anew=True) if first else request)
         except SubjectError as error:
-            self.seen.append(f"error {error.kind}")
+            self._kept.append((request, error))
             raise
-        self._rounding.meet(request, answer)
-        if request.op == "build":  # which instance it is says nothing about it
+        self._kept.append((request, answer))
+        if request.op == "build":
             self.built[int(answer.value)] = request
-        else:
-            self.seen.extend(_features(answer, self._rounding))
         return answer
+
+    def notes(self) -> list[Any]:
+        """What came back, in words and numbers.
+
+        Each number is noted with its room: by how much it may differ on another
+        processor, or where the same is computed in another order.
+        """
+        rounding, seen = _Rounding(), list[Any]()
+        for request, answer in self._kept:
+            if isinstance(answer, SubjectError):
+                seen.append(f"error {answer.kind}")
+                continue
+            rounding.meet(request, answer)
+            if request.op != "build":  # which instance it is says nothing about it
+                seen.extend(_features(answer, rounding))
+        return seen
 
 
 @dataclass
