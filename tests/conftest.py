@@ -30,6 +30,42 @@ settings.register_profile("dev", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI", "").lower() == "true" else "dev")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Register a marker for each lesson: `-m lesson04`."""
+    for topic in _topics():
+        words = f"{_marker(topic)}: whatever is about lesson {topic}"
+        config.addinivalue_line("markers", words)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test that is about a lesson with it."""
+    for item in items:
+        for topic in _topics_of(item):
+            item.add_marker(getattr(pytest.mark, _marker(topic)))
+
+
+def _topics() -> tuple[str, ...]:
+    from vae_edu import catalogue
+
+    return catalogue.TOPICS
+
+
+def _marker(topic: str) -> str:
+    from vae_edu import catalogue
+
+    return f"lesson{catalogue.folder_of(topic)[:2]}"
+
+
+def _topics_of(item: pytest.Item) -> set[str]:
+    """The lessons in a test's parameters, or in its file's name."""
+    call = getattr(item, "callspec", None)
+    values = list(call.params.values()) if call else []
+    named = [v if isinstance(v, str) else getattr(v, "topic", None) for v in values]
+    found = {topic for topic in _topics() if topic in named}
+    own = (t for t in _topics() if item.path.stem == f"test_equations_{_marker(t)[6:]}")
+    return found | {*own}
+
+
 def pytest_unconfigure() -> None:
     """Take the session's empty `work/` away again."""
     shutil.rmtree(EMPTY_WORK, ignore_errors=True)
