@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vae_edu import catalogue
-from vae_edu.grading.report import table
-from vae_edu.grading.sandbox import descendants
+from vae_edu.grading.office.report import table
+from vae_edu.grading.wall.keeper import descendants
 from vae_edu.paths import course_root
 
 SUBREAPER = 36  # of prctl: what a dead process leaves behind becomes ours

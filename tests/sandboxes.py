@@ -8,7 +8,7 @@ from typing import NoReturn
 import pytest
 
 from vae_edu.errors import CourseError
-from vae_edu.grading import sandbox
+from vae_edu.grading.wall import enter
 
 
 def do_without(kind: str, error: CourseError) -> NoReturn:
@@ -16,6 +16,6 @@ def do_without(kind: str, error: CourseError) -> NoReturn:
 
     Else a mistake that keeps every sandbox from starting would only skip its tests.
     """
-    if sandbox.lacking(kind) or not os.environ.get("CI"):
+    if enter.lacking(kind) or not os.environ.get("CI"):
         pytest.skip(str(error))
     raise error

@@ -61,7 +61,7 @@ def _doctor(verbs: Verbs) -> None:
         with suppress(
             Exception
         ):  # a learner's copy has no grading; torch may be broken
-            from vae_edu.grading import judge
+            from vae_edu.grading.verdict import judge
 
             more = {"sandbox": judge.look_at_sandbox}
         if doctor.course_here() is not None:
@@ -122,7 +122,7 @@ def _judge(verbs: Verbs) -> None:
 def _run_judge(args: argparse.Namespace) -> int:
     policy = "off" if args.unsafe_no_sandbox else "prefer"
     with _zygote_ahead(policy):
-        from vae_edu.grading import judge
+        from vae_edu.grading.verdict import judge
 
         return judge.command(
             args.answers,
@@ -137,7 +137,7 @@ def _run_judge(args: argparse.Namespace) -> int:
 @contextmanager
 def _zygote_ahead(policy: str) -> Iterator[None]:
     """The process for learners' code starts while this one imports torch."""
-    from vae_edu.grading import start
+    from vae_edu.grading.wall import start
 
     start.early(policy)
     try:
@@ -151,7 +151,7 @@ def _demo(verbs: Verbs) -> None:
     parser.add_argument("--keep", metavar="DIR", help="a new folder to leave it in")
 
     def run(args: argparse.Namespace) -> int:
-        from vae_edu.grading import demo
+        from vae_edu.grading.office import demo
 
         return demo.command(args.keep)
 
@@ -220,7 +220,7 @@ def _run_grade(args: argparse.Namespace) -> int:
 
 
 def _graded(args: argparse.Namespace, policy: str) -> int:
-    from vae_edu.grading import batch, collect, summary
+    from vae_edu.grading.office import batch, collect, summary
 
     course, remarks = collect.course_folder(args.course), summary.NO_REMARKS
     if args.source is not None:
@@ -250,7 +250,7 @@ def _gradescope(verbs: Verbs) -> None:
     )
 
     def run(args: argparse.Namespace) -> int:
-        from vae_edu.grading import gradescope
+        from vae_edu.grading.office import gradescope
 
         policy = "off" if args.unsafe_no_sandbox else "require"
         return gradescope.command(args.lesson, args.to, policy)
@@ -273,7 +273,7 @@ def _similar(verbs: Verbs) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
     def run(args: argparse.Namespace) -> int:
-        from vae_edu.grading import similar
+        from vae_edu.grading.office import similar
 
         return similar.command(
             args.lesson,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import textwrap
 
-from vae_edu.grading import judge
-from vae_edu.grading.sandbox import Limits
+from vae_edu.grading.verdict import judge
+from vae_edu.grading.wall.kinds import Limits
 
 LIMITS = Limits(memory=2**30, disk=8 * 2**20, file=2**20, processes=12, cpu=60)
 HONEST = """

@@ -10,7 +10,7 @@ import pytest
 from tests.attacks.common import HONEST, LIMITS, judged
 from tests.sandboxes import do_without
 from vae_edu.errors import CourseError
-from vae_edu.grading import process
+from vae_edu.grading.wall import process
 
 
 def pytest_generate_tests(metafunc):

@@ -22,8 +22,8 @@ from tests.attacks.registry import (
     honest_notebook,
     submission,
 )
-from vae_edu.grading import grade as grading
-from vae_edu.grading.answers import read_lesson
+from vae_edu.grading.verdict import grade as grading
+from vae_edu.grading.verdict.answers import read_lesson
 
 HANGING, SECONDS = 1.0, 20.0  # for what deserves nothing, and for all else
 BY_LINE = {k: [*v] for k, v in groupby(ATTACKS, lambda attack: attack.line)}

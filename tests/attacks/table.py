@@ -33,7 +33,7 @@ from pathlib import Path
 
 from tests.attacks import registry
 from tests.attacks.registry import ATTACKS, LESSON, LINES, POINTS, PORT, RIGHT, Attack
-from vae_edu.grading.sandbox import descendants
+from vae_edu.grading.wall.keeper import descendants
 from vae_edu.paths import course_root
 
 OUTER = 90  # seconds for one run of plain nbgrader

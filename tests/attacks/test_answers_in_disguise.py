@@ -46,7 +46,7 @@ subject.Engine.perform = perform
 subject.normal = lambda value: value
 """
 VERDICT = """
-import json, vae_edu.grading.wire as wire
+import json, vae_edu.grading.wall.wire as wire
 real = wire.send
 def send(sock, message, *limit):
     message |= {"passed": True, "score": 3.0, "verdict": "holds", "kind": ""}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.common import HONEST, LIMITS, WRONG, judged, reached, ways
-from vae_edu.grading.sandbox import descendants
+from vae_edu.grading.wall.keeper import descendants
 
 HANGS = {
     "a loop": "while True: pass",

@@ -12,7 +12,7 @@ from tests.hidden import kl_divergence as hidden
 from vae_edu.checks import kl_divergence as checks
 from vae_edu.checks import record
 from vae_edu.errors import CourseError
-from vae_edu.grading import verdicts
+from vae_edu.grading.verdict import verdicts
 
 LAWS = verdicts.every_law("kl_divergence", "gaussian_kl")
 TRUE = hidden.gaussian_kl

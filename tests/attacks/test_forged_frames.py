@@ -8,7 +8,7 @@ from tests.attacks.common import WRONG, reached, ways
 
 FIND = """
 import json, os, socket, stat, struct, torch
-from vae_edu.grading import wire
+from vae_edu.grading.wall import wire
 def is_socket(fd):
     try:
         return stat.S_ISSOCK(os.fstat(fd).st_mode)

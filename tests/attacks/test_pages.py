@@ -16,8 +16,8 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from tests.attacks import registry
 from tests.attacks.registry import LESSON, NAME, notebook, wrong
-from vae_edu.grading.grade import ExerciseGrade
-from vae_edu.grading.report import markdown
+from vae_edu.grading.office.report import markdown
+from vae_edu.grading.verdict.grade import ExerciseGrade
 
 pytest.importorskip("playwright", reason="the browser's driver: pip install -e .[dev]")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.common import HONEST, judged, reached, ways
-from vae_edu.grading import process
+from vae_edu.grading.wall import process
 from vae_edu.paths import course_root
 
 ROOT = str(course_root())
@@ -68,8 +68,8 @@ def import_way(name):
     return way
 
 for name in ("tests.hidden.kl_divergence", "hidden.kl_divergence", "tests.mutants",
-             "solutions.04_kl_divergence.lesson", "lesson", "vae_edu.grading.judge",
-             "vae_edu.build.course"):
+             "solutions.04_kl_divergence.lesson", "lesson",
+             "vae_edu.grading.verdict.judge", "vae_edu.build.course"):
     attempt(import_way(name))
 
 def secret(name):

@@ -9,9 +9,9 @@ import pytest
 from tests.attacks.common import HONEST, WRONG, judged
 from vae_edu.checks.draw import Draw
 from vae_edu.checks.kl_divergence import CASES
-from vae_edu.grading import grade as grading
-from vae_edu.grading.answers import read_lesson
-from vae_edu.grading.report import markdown
+from vae_edu.grading.office.report import markdown
+from vae_edu.grading.verdict import grade as grading
+from vae_edu.grading.verdict.answers import read_lesson
 
 SEED = "attack"
 # Three ways in which a law's process may tell the next one something.
@@ -170,8 +170,8 @@ def gaussian_kl(mu, log_var):
 
 
 REPLAY = """
-import vae_edu.grading.wire as wire
-import vae_edu.grading.zygote as zygote_module
+import vae_edu.grading.wall.wire as wire
+import vae_edu.grading.wall.zygote as zygote_module
 real, kept = wire.send, []
 def send(sock, message, *limit):
     if "answer" in message or "error" in message:

@@ -226,12 +226,12 @@ def test_work_at_import_is_seen():
 def test_imports_are_seen_wherever_they_stand():
     code = """
 def f():
-    from vae_edu.grading import judge
+    from vae_edu.grading.verdict import judge
     import vae_edu.build.course
     importlib.import_module(f"tests.hidden.{topic}")
 """
     assert set(imported(ast.parse(code))) == {
-        "vae_edu.grading.judge",
+        "vae_edu.grading.verdict.judge",
         "vae_edu.build.course",
         "tests.hidden.{topic}",
     }

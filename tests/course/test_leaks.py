@@ -24,7 +24,7 @@ import pytest
 from vae_edu.build.course import authored
 from vae_edu.build.source import REGION
 from vae_edu.catalogue import folder_of
-from vae_edu.grading import sandbox
+from vae_edu.grading.wall import mounts
 
 LESSONS = authored()
 NOT_RELEASED = ("build", "grading")
@@ -248,7 +248,7 @@ def test_nothing_of_the_instructors_side_is_released(topic, root, files):
 
 
 def test_no_sandbox_holds_the_engine():
-    held = {Path(part).stem for part in sandbox.package_parts()}
+    held = {Path(part).stem for part in mounts.package_parts()}
     assert {"work", "feedback", "zygote"} <= held
     assert held.isdisjoint({*ENGINE, "runs", "launch", "reproduce", "handin"})
 

@@ -20,9 +20,9 @@ from vae_edu.build.course import authored
 from vae_edu.build.numbers import outcomes
 from vae_edu.catalogue import exercises_of
 from vae_edu.checks.diagnosis import diagnose
-from vae_edu.grading import verdicts
-from vae_edu.grading.process import Budget, Fork
-from vae_edu.grading.zygote import _serve
+from vae_edu.grading.verdict import verdicts
+from vae_edu.grading.wall.process import Budget, Fork
+from vae_edu.grading.wall.zygote import _serve
 from vae_edu.subject import Engine, local
 
 SAMPLE = 6  # of the functions' mistakes, every sixth

@@ -17,10 +17,11 @@ from vae_edu import catalogue
 from vae_edu.checks.judging import run_law
 from vae_edu.checks.law import Broken, Law
 from vae_edu.errors import CourseError
-from vae_edu.grading import ahead, verdicts, zygote
-from vae_edu.grading.ahead import ROOM, Line, Script, same, script_of
-from vae_edu.grading.process import Fork
-from vae_edu.grading.verdicts import Trial, every_law, oracle_of
+from vae_edu.grading.verdict import ahead, verdicts
+from vae_edu.grading.verdict.ahead import ROOM, Line, Script, same, script_of
+from vae_edu.grading.verdict.verdicts import Trial, every_law, oracle_of
+from vae_edu.grading.wall import zygote
+from vae_edu.grading.wall.process import Fork
 from vae_edu.probes import Probe
 from vae_edu.subject import Engine, Request, local
 from vae_edu.work import reference_answers

@@ -18,9 +18,11 @@ import pytest
 
 from vae_edu.cli import main
 from vae_edu.errors import CourseError
-from vae_edu.grading import batch, sandbox, summary, verdicts
-from vae_edu.grading.batch import Task
-from vae_edu.grading.summary import Outcome, as_csv
+from vae_edu.grading.office import batch, summary
+from vae_edu.grading.office.batch import Task
+from vae_edu.grading.office.summary import Outcome, as_csv
+from vae_edu.grading.verdict import verdicts
+from vae_edu.grading.wall import enter
 
 LESSON, TOPIC = "04_kl_divergence", "kl_divergence"
 RIGHT = """
@@ -112,7 +114,7 @@ def test_wrong_calls_are_refused_in_a_line(grade, course, capsys, tmp_path_facto
 
 
 def test_no_sandbox_is_said_once_and_nothing_is_run(grade, course, capsys, monkeypatch):
-    monkeypatch.setattr(sandbox, "lacking", lambda kind: "not today")
+    monkeypatch.setattr(enter, "lacking", lambda kind: "not today")
     assert grade() == 2
     assert "no sandbox" in capsys.readouterr().err
     assert not kept(course)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from vae_edu.grading.sandbox import descendants
+from vae_edu.grading.wall.keeper import descendants
 
 pytestmark = [
     pytest.mark.slow,

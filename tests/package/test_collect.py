@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from vae_edu.errors import CourseError
-from vae_edu.grading import collect
+from vae_edu.grading.office import collect
 
 LESSON = "04_kl_divergence"
 

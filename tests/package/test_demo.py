@@ -8,7 +8,7 @@ import pytest
 
 from vae_edu import catalogue
 from vae_edu.cli import main
-from vae_edu.grading import demo
+from vae_edu.grading.office import demo
 
 WRITTEN = 2.0  # points that wait for a person
 

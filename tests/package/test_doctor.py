@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from vae_edu import cli, doctor, mnist
-from vae_edu.grading import judge, process, sandbox
+from vae_edu.grading.verdict import judge
+from vae_edu.grading.wall import enter, mounts, process
+from vae_edu.grading.wall.kinds import BUBBLEWRAP, PREFER
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -197,16 +199,16 @@ def test_no_folder_for_temporary_files_is_told(monkeypatch, capsys):
 
 
 def test_the_sandbox_is_tried_and_not_only_looked_for(tmp_path, monkeypatch):
-    zygote = process.Zygote(sandbox.PREFER)
+    zygote = process.Zygote(PREFER)
     zygote.close()
     finding = judge.look_at_sandbox("sandbox")
-    whole = zygote.sandbox == sandbox.BUBBLEWRAP
+    whole = zygote.sandbox == BUBBLEWRAP
     assert (finding.status == "ok") == whole
-    assert (sandbox.bubblewrap() in finding.seen) == whole
+    assert (mounts.bubblewrap() in finding.seen) == whole
     bwrap = tmp_path / "bwrap"
     bwrap.write_text("#!/bin/sh\necho 'no permissions' >&2\nexit 1\n")
     bwrap.chmod(0o755)
-    monkeypatch.setattr(sandbox, "_BWRAPS", (str(bwrap),))
+    monkeypatch.setattr(mounts, "_BWRAPS", (str(bwrap),))
     monkeypatch.setenv("PATH", str(tmp_path))
     finding = judge.look_at_sandbox("sandbox")
     assert finding.status == "warn"
@@ -214,7 +216,7 @@ def test_the_sandbox_is_tried_and_not_only_looked_for(tmp_path, monkeypatch):
 
 
 def test_a_machine_without_any_sandbox_is_told_what_to_do(monkeypatch):
-    monkeypatch.setattr(sandbox, "lacking", lambda kind: f"no {kind} today")
+    monkeypatch.setattr(enter, "lacking", lambda kind: f"no {kind} today")
     finding = judge.look_at_sandbox("sandbox")
     assert finding.status == "warn"
     assert "no bubblewrap today" in finding.seen

@@ -13,11 +13,14 @@ from vae_edu import catalogue
 from vae_edu.checks.judging import run_public
 from vae_edu.checks.record import PUBLIC_SEED
 from vae_edu.errors import CourseError
-from vae_edu.grading import grade as grading
-from vae_edu.grading import grade_notebook, sandbox, verdicts
-from vae_edu.grading.answers import Submission, read
-from vae_edu.grading.grade import Grade, grade_of
-from vae_edu.grading.report import markdown
+from vae_edu.grading import grade_notebook
+from vae_edu.grading.office.report import markdown
+from vae_edu.grading.verdict import grade as grading
+from vae_edu.grading.verdict import verdicts
+from vae_edu.grading.verdict.answers import Submission, read
+from vae_edu.grading.verdict.grade import Grade, grade_of
+from vae_edu.grading.wall import enter
+from vae_edu.grading.wall.kinds import KINDS, NONE, OFF, PREFER
 from vae_edu.subject import local
 
 LESSON, TOPIC = "04_kl_divergence", "kl_divergence"
@@ -43,7 +46,7 @@ def graded(tmp_path):
         path = tmp_path / name
         text = content if isinstance(content, str) else json.dumps(content)
         path.write_text(text, encoding="utf-8")
-        policy = sandbox.PREFER
+        policy = PREFER
         return grade_notebook(path, lesson, seed="test", seconds=seconds, policy=policy)
 
     return grade
@@ -75,7 +78,7 @@ def test_the_reference_has_full_marks(graded, solved):
     assert [e.problem for e in grade.exercises if not e.passed] == []
     assert (grade.score, grade.max_score) == (FULL, FULL)
     assert (grade.lesson, grade.problem) == (LESSON, "")
-    assert grade.sandbox in sandbox.KINDS
+    assert grade.sandbox in KINDS
 
 
 @pytest.mark.parametrize("topic", catalogue.TOPICS)
@@ -360,7 +363,7 @@ def public_sums():
 
 def test_without_a_sandbox_nothing_is_run(tmp_path, monkeypatch):
     monkeypatch.setattr(grading, "_warm", threading.local())
-    monkeypatch.setattr(sandbox, "lacking", lambda kind: "not today")
+    monkeypatch.setattr(enter, "lacking", lambda kind: "not today")
     path = tmp_path / "a.py"
     path.write_text(RIGHT)
     with pytest.raises(CourseError, match=r"no sandbox here.*--unsafe-no-sandbox"):
@@ -370,6 +373,6 @@ def test_without_a_sandbox_nothing_is_run(tmp_path, monkeypatch):
 def test_a_grade_says_that_there_was_no_sandbox(tmp_path):
     path = tmp_path / "a.py"
     path.write_text(RIGHT)
-    grade = grade_notebook(path, TOPIC, policy=sandbox.OFF)
-    assert grade.sandbox == sandbox.NONE
+    grade = grade_notebook(path, TOPIC, policy=OFF)
+    assert grade.sandbox == NONE
     assert of(grade).passed

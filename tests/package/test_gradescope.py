@@ -19,8 +19,10 @@ from vae_edu import catalogue, data, handin, runs
 from vae_edu.cli import main
 from vae_edu.errors import CourseError
 from vae_edu.evaluate import binarized_test_set, evaluate
-from vae_edu.grading import gradescope, process, run_folder
-from vae_edu.grading.grade import ExerciseGrade, Finding, Grade
+from vae_edu.grading.office import gradescope
+from vae_edu.grading.verdict import run_folder
+from vae_edu.grading.verdict.grade import ExerciseGrade, Finding, Grade
+from vae_edu.grading.wall import process
 from vae_edu.models import OneLayerVAE
 from vae_edu.train import TrainConfig, train
 
@@ -246,7 +248,7 @@ def test_the_archive_has_the_scripts_at_its_root(archive):
         modes = {e.filename: e.external_attr >> 16 for e in file.infolist()}
     assert modes["run_autograder"] == modes["setup.sh"] == 0o755
     assert f"course/tests/hidden/{TOPIC}.py" in modes
-    assert "course/vae_edu/grading/gradescope.py" in modes
+    assert "course/vae_edu/grading/office/gradescope.py" in modes
 
 
 def test_the_archive_leaves_out_what_grading_does_not_take(archive):

@@ -15,9 +15,11 @@ import pytest
 from tests.package.test_grade import notebook, of
 from vae_edu import work as work_module
 from vae_edu.feedback import CheckFailed
-from vae_edu.grading import grade_notebook, report, sandbox
-from vae_edu.grading.batch import _note
+from vae_edu.grading import grade_notebook
 from vae_edu.grading.nbgrader import from_cells
+from vae_edu.grading.office import report
+from vae_edu.grading.office.batch import _note
+from vae_edu.grading.wall.kinds import PREFER
 from vae_edu.work import remember_lines, work_file
 
 TOPIC = "kl_divergence"
@@ -135,7 +137,7 @@ def graded(tmp_path):
     def grade(book, topic=TOPIC):
         path = tmp_path / "a.ipynb"
         path.write_text(json.dumps(book))
-        policy = sandbox.PREFER
+        policy = PREFER
         return grade_notebook(path, topic, seed="test", seconds=30.0, policy=policy)
 
     return grade

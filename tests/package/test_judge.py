@@ -12,8 +12,9 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from vae_edu import subject
 from vae_edu.cli import main
-from vae_edu.grading import judge, process
-from vae_edu.grading import zygote as zygote_module
+from vae_edu.grading.verdict import judge
+from vae_edu.grading.wall import process
+from vae_edu.grading.wall import zygote as zygote_module
 
 RIGHT = """
 import torch

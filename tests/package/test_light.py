@@ -8,7 +8,7 @@ import sys
 PART = "torch._dynamo.config"
 SPARED = f"""
 import sys, torch
-from vae_edu.grading.light import spare_the_compiler
+from vae_edu.grading.wall.light import spare_the_compiler
 spare_the_compiler()
 weight = torch.ones(3, requires_grad=True)
 optimizer = torch.optim.Adam([weight], lr=0.5)

@@ -16,8 +16,8 @@ import pytest
 from tests.unseen import Unseen
 from vae_edu.checks.judging import score
 from vae_edu.feedback import judge
-from vae_edu.grading import judge as grading
-from vae_edu.grading import process
+from vae_edu.grading.verdict import judge as grading
+from vae_edu.grading.wall import process
 
 HEAD = "import torch\nimport torch.nn.functional as F\nfrom torch import nn\n"
 ENCODER = """

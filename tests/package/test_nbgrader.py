@@ -245,8 +245,8 @@ def test_prose_is_graded_by_hand_and_survives_another_autograde(course):
 
 def test_a_course_without_a_sandbox_gives_no_grade(course, tmp_path):
     code = (
-        "import sys; from vae_edu.grading import sandbox; "
-        "sandbox.lacking = lambda kind: 'missing'; "
+        "import sys; from vae_edu.grading.wall import enter; "
+        "enter.lacking = lambda kind: 'missing'; "
         "from nbgrader.apps import NbGraderApp; "
         "sys.argv = ['nbgrader', 'autograde', '04_kl_divergence', '--force', "
         "'--student=mistaken']; NbGraderApp.launch_instance()"

@@ -10,7 +10,7 @@ import torch
 
 from vae_edu.checks.draw import Draw
 from vae_edu.checks.training import images, like_weights, model_probe
-from vae_edu.grading import wire
+from vae_edu.grading.wall import wire
 from vae_edu.probes import OptimizerProbe
 from vae_edu.subject import Request, local
 

@@ -15,10 +15,12 @@ import pytest
 from tests.sandboxes import do_without
 from vae_edu import catalogue
 from vae_edu.errors import CourseError
-from vae_edu.grading import judge, process, sandbox
-from vae_edu.grading.answers import Submission
-from vae_edu.grading.process import Budget, Sessions
-from vae_edu.grading.verdicts import judge_lesson
+from vae_edu.grading.verdict import judge
+from vae_edu.grading.verdict.answers import Submission
+from vae_edu.grading.verdict.verdicts import judge_lesson
+from vae_edu.grading.wall import keeper, process
+from vae_edu.grading.wall.kinds import LIMITS, Limits
+from vae_edu.grading.wall.process import Budget, Sessions
 from vae_edu.work import reference_file
 
 SECONDS = 120
@@ -29,7 +31,7 @@ def gaussian_kl(mu, log_var):
 """
 
 
-def started(limits: sandbox.Limits = sandbox.LIMITS) -> Iterator[process.Zygote]:
+def started(limits: Limits = LIMITS) -> Iterator[process.Zygote]:
     try:
         warm = process.Zygote("bubblewrap", limits)
     except CourseError as error:
@@ -52,7 +54,7 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 def processes(zygote: process.Zygote) -> list[int]:
     """All that live below the one that was started, parents first."""
-    return [p for p in sandbox.descendants(zygote.process.pid) if is_alive(p)]
+    return [p for p in keeper.descendants(zygote.process.pid) if is_alive(p)]
 
 
 def is_alive(pid: int) -> bool:
@@ -86,7 +88,7 @@ def make_one_wait(zygote: process.Zygote) -> int:
 
     def is_left() -> bool:  # bwrap, the zygote, a keeper, it: each below the one before
         found[:] = processes(zygote)
-        linked = all(b in sandbox.descendants(a) for a, b in pairwise(found))
+        linked = all(b in keeper.descendants(a) for a, b in pairwise(found))
         return len(found) == 4 and linked and first not in found
 
     wait_until(is_left)
@@ -278,7 +280,7 @@ time.sleep(600)
 
 @pytest.fixture
 def narrow() -> Iterator[process.Zygote]:
-    yield from started(sandbox.Limits(memory=100 * 2**20))
+    yield from started(Limits(memory=100 * 2**20))
 
 
 def test_a_keeper_that_missed_the_beginning_ends_what_holds_too_much(narrow):
@@ -295,10 +297,10 @@ def test_a_keeper_that_missed_the_beginning_ends_what_holds_too_much(narrow):
 
 
 def test_too_many_processes_are_said():
-    limits = sandbox.Limits(processes=12)
+    limits = Limits(processes=12)
     family = [*range(2 * limits.processes + 1)]
-    assert "12 processes" in sandbox._too_much(family, 2**60, limits)
-    assert not sandbox._too_much(family[1:], 2**60, limits)
+    assert "12 processes" in keeper._too_much(family, 2**60, limits)
+    assert not keeper._too_much(family[1:], 2**60, limits)
 
 
 def test_a_budget_counts_what_is_waited_and_never_gives_more_than_is_left():

@@ -20,9 +20,9 @@ from safetensors.torch import load_file, save_file
 from vae_edu import data, handin, runs
 from vae_edu.evaluate import binarized_test_set, evaluate
 from vae_edu.feedback import CheckFailed
-from vae_edu.grading import run_folder
-from vae_edu.grading.grade import Grade, grade_of
-from vae_edu.grading.report import markdown
+from vae_edu.grading.office.report import markdown
+from vae_edu.grading.verdict import run_folder
+from vae_edu.grading.verdict.grade import Grade, grade_of
 from vae_edu.models import OneLayerVAE
 from vae_edu.train import TrainConfig, train
 
@@ -230,7 +230,7 @@ def test_recomputing_is_bounded(good, monkeypatch, bound, most, words):
 TAKES = {
     "memory": "held = bytearray(300 << 20); import time; time.sleep(300)",
     "the kernel's memory": "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
-    "time": "from vae_edu.grading import run_folder as r; r._end_after(1)\n"
+    "time": "from vae_edu.grading.verdict import run_folder as r; r._end_after(1)\n"
     "while True: pass",
     "wall time": "import time; time.sleep(300)",
 }
@@ -255,7 +255,8 @@ def test_what_takes_too_much_is_named(good, monkeypatch, kind):
         ("1 / 0", "ZeroDivisionError"),
         ("os.abort()", "-6"),
         (
-            "from vae_edu.grading import run_folder as r; from vae_edu import data;"
+            "from vae_edu.grading.verdict import run_folder as r;"
+            "from vae_edu import data;"
             "r.handin.mark = lambda *a, **k: data.load('mnist');"
             "os.environ['VAE_EDU_DATA'] = os.devnull; r.mark_from_input()",
             "is missing|cannot be read",

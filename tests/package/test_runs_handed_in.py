@@ -21,7 +21,7 @@ from tests.answers import variants_of
 from tests.architectures import REFUSED, RIGHT, Plain
 from vae_edu import data, evaluate, handin, operations, runs, train
 from vae_edu.evaluate import Factored, _Readable
-from vae_edu.grading import run_folder
+from vae_edu.grading.verdict import run_folder
 from vae_edu.program import Program, ProgramError
 from vae_edu.train import TrainConfig, TrainError
 

@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from vae_edu.errors import CourseError
-from vae_edu.grading import judge, process, sandbox
+from vae_edu.grading.verdict import judge
+from vae_edu.grading.wall import calls, enter, keeper, mounts, process
+from vae_edu.grading.wall.kinds import kinds
 
-PACKAGE = Path(sandbox.__file__).parents[1]
+PACKAGE = Path(mounts.__file__).parents[2]
 linux = pytest.mark.skipif(
     not sys.platform.startswith("linux")
     or platform.machine() not in ("x86_64", "aarch64"),
@@ -25,22 +27,22 @@ linux = pytest.mark.skipif(
 
 
 def test_a_policy_names_what_is_tried_best_first():
-    assert sandbox.kinds("require") == ("bubblewrap", "landlock")
-    assert sandbox.kinds("prefer") == ("bubblewrap", "landlock", "none")
-    assert sandbox.kinds("off") == ("none",)
-    assert sandbox.kinds("landlock") == ("landlock",)
+    assert kinds("require") == ("bubblewrap", "landlock")
+    assert kinds("prefer") == ("bubblewrap", "landlock", "none")
+    assert kinds("off") == ("none",)
+    assert kinds("landlock") == ("landlock",)
 
 
 def test_what_is_missing_is_named(monkeypatch):
-    monkeypatch.setattr(sandbox.sys, "platform", "darwin")
-    assert sandbox.lacking("bubblewrap") == "needs Linux"
-    assert sandbox.lacking("none") == ""
+    monkeypatch.setattr(enter.sys, "platform", "darwin")
+    assert enter.lacking("bubblewrap") == "needs Linux"
+    assert enter.lacking("none") == ""
 
 
 @linux
 def test_a_required_sandbox_that_is_missing_is_refused_with_a_remedy(monkeypatch):
-    monkeypatch.setattr(sandbox, "bwraps", lambda: [])
-    monkeypatch.setattr(sandbox, "landlock_version", lambda: 0)
+    monkeypatch.setattr(enter, "bwraps", lambda: [])
+    monkeypatch.setattr(enter, "landlock_version", lambda: 0)
     with pytest.raises(CourseError, match="apt-get install bubblewrap") as caught:
         process.Zygote("require")
     assert "bwrap is not installed" in str(caught.value)
@@ -48,7 +50,7 @@ def test_a_required_sandbox_that_is_missing_is_refused_with_a_remedy(monkeypatch
 
 
 def test_a_preferred_one_that_is_missing_is_said_in_one_line(monkeypatch):
-    monkeypatch.setattr(sandbox, "lacking", lambda kind: "missing" * (kind != "none"))
+    monkeypatch.setattr(enter, "lacking", lambda kind: "missing" * (kind != "none"))
     monkeypatch.setattr(process.Zygote, "_start", lambda self, kind: "")
     line = judge._walls(process.Zygote("prefer"))
     assert line.startswith("sandbox: none, submissions run with your own rights")
@@ -63,7 +65,7 @@ def test_a_sandbox_that_does_not_start_says_why(monkeypatch, tmp_path):
         "#!/bin/sh\necho 'No permissions to make a namespace' >&2\nexit 1\n"
     )
     broken.chmod(0o755)
-    monkeypatch.setattr(sandbox, "command", lambda arguments, fd: [str(broken)])
+    monkeypatch.setattr(mounts, "command", lambda arguments, fd: [str(broken)])
     with pytest.raises(CourseError, match="No permissions to make a namespace"):
         process.Zygote("bubblewrap")
 
@@ -90,53 +92,53 @@ def test_the_systems_bwrap_goes_first_and_one_that_fails_is_passed_over(
         ((bad,), own),
         ((str(tmp_path / "none"),), own),
     ):
-        monkeypatch.setattr(sandbox, "_BWRAPS", system)
-        assert sandbox.bubblewrap() == expected
-        assert sandbox.command([], 3)[0] == expected
+        monkeypatch.setattr(mounts, "_BWRAPS", system)
+        assert mounts.bubblewrap() == expected
+        assert mounts.command([], 3)[0] == expected
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(sandbox, "_BWRAPS", (bad,))
-    assert sandbox.bubblewrap() == bad  # which says why, when it is started
-    monkeypatch.setattr(sandbox, "_BWRAPS", ())
-    assert sandbox.lacking("bubblewrap") == "bwrap is not installed"
+    monkeypatch.setattr(mounts, "_BWRAPS", (bad,))
+    assert mounts.bubblewrap() == bad  # which says why, when it is started
+    monkeypatch.setattr(mounts, "_BWRAPS", ())
+    assert enter.lacking("bubblewrap") == "bwrap is not installed"
 
 
 def test_the_environment_tells_nothing(monkeypatch):
     monkeypatch.setenv("SECRET", "s")
     monkeypatch.setenv("VAE_EDU_WORK", "/somewhere")
-    inside = sandbox.environment()
+    inside = mounts.environment()
     assert "SECRET" not in inside
     assert "VAE_EDU_WORK" not in inside
     assert str(Path.home()) not in inside.values()
 
 
 def test_the_instructors_side_is_not_mounted():
-    parts = sandbox.package_parts()
+    parts = mounts.package_parts()
     assert str(PACKAGE / "subject.py") in parts
-    assert str(PACKAGE / "grading" / "zygote.py") in parts
-    withheld = ("build", "cli.py", "grading", "grading/judge.py")
+    assert str(PACKAGE / "grading" / "wall") in parts
+    withheld = ("build", "cli.py", "grading", "grading/verdict/judge.py")
     assert not {str(PACKAGE / name) for name in withheld} & set(parts)
-    for path in sandbox.readable():
+    for path in mounts.readable():
         assert not Path(path).is_relative_to(PACKAGE.parent / "tests")
         assert not (PACKAGE.parent / "solutions").is_relative_to(path)
 
 
 def test_a_module_is_hidden_until_somebody_decides_otherwise(tmp_path, monkeypatch):
-    before = {Path(part).name for part in sandbox.package_parts()}
+    before = {Path(part).name for part in mounts.package_parts()}
     package = tmp_path / "vae_edu"
     shutil.copytree(PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
     (package / "newcomer.py").touch()
     (package / "grading" / "newcomer.py").touch()
     (package / "guests").mkdir()
     (package / "guests" / "__init__.py").touch()
-    monkeypatch.setattr(sandbox, "_PACKAGE", package)
-    parts = [Path(part).relative_to(package) for part in sandbox.package_parts()]
+    monkeypatch.setattr(mounts, "_PACKAGE", package)
+    parts = [Path(part).relative_to(package) for part in mounts.package_parts()]
     assert {part.name for part in parts} == before
     assert not {"newcomer.py", "guests", "grading"} & {str(part) for part in parts}
 
 
 @linux
 def test_a_filter_is_whole_instructions_and_every_jump_stays_inside():
-    for code in (sandbox.program(sandbox._NEVER), sandbox._strict("landlock")):
+    for code in (calls.program(calls.ZYGOTE), enter._strict("landlock")):
         steps = list(struct.iter_unpack("=HBBI", code))
         assert len(steps) < 4096
         for at, (kind, yes, no, _) in enumerate(steps):
@@ -149,8 +151,8 @@ def test_a_filter_is_whole_instructions_and_every_jump_stays_inside():
 def test_a_filter_refuses_what_it_names_and_nothing_else():
     code = """
 import os, socket
-from vae_edu.grading import sandbox
-sandbox.filter_calls(sandbox.program(["socket", "kill"], namespaces=False))
+from vae_edu.grading.wall import calls
+calls.filter_calls(calls.program(["socket", "kill"], namespaces=False))
 for way in (socket.socket, lambda: os.kill(os.getpid(), 0)):
     try:
         way()
@@ -167,15 +169,16 @@ print(os.wait()[1])
 
 ASKING = """
 import ctypes, errno, fcntl, os, platform, sys
-from vae_edu.grading import sandbox
+from vae_edu.grading.wall import calls, enter
+from vae_edu.grading.wall.kinds import BUBBLEWRAP
 libc = ctypes.CDLL(None, use_errno=True)
 names = "mincore cachestat preadv2 fadvise64 inotify_init1 inotify_add_watch"
 names = names.split() + ["fanotify_init", "fanotify_mark"]
 place = os.open("/", os.O_RDONLY)
-sandbox.filter_calls(sandbox._strict(sandbox.BUBBLEWRAP))
+calls.filter_calls(enter._strict(BUBBLEWRAP))
 for name in names:
     ctypes.set_errno(0)
-    assert libc.syscall(sandbox._number(name), 0, 0, 0, 0, 0, 0) == -1, name
+    assert libc.syscall(calls.number_of(name), 0, 0, 0, 0, 0, 0) == -1, name
     assert ctypes.get_errno() == errno.EPERM, name
 for sign in (fcntl.F_NOTIFY, fcntl.F_SETLEASE, fcntl.F_SETLK):
     try:
@@ -212,8 +215,8 @@ def test_descendants_are_found_and_their_memory_counted():
     )
     assert child.stdout is not None
     child.stdout.readline()
-    assert child.pid in sandbox.descendants(os.getpid())
-    assert 2**26 < sandbox.held(child.pid) < 2**28
+    assert child.pid in keeper.descendants(os.getpid())
+    assert 2**26 < keeper.held(child.pid) < 2**28
     child.communicate(b"\n")
 
 
@@ -231,7 +234,7 @@ while True:
     try:
         until = time.monotonic() + 2
         while time.monotonic() < until:
-            assert {p.pid for p in busy} <= {*sandbox.descendants(os.getpid())}
+            assert {p.pid for p in busy} <= {*keeper.descendants(os.getpid())}
     finally:
         for process in busy:
             process.kill()
@@ -266,7 +269,7 @@ def test_memory_that_hides_is_counted(how):
     assert child.stdout is not None
     try:
         assert child.stdout.read(1) == b"."
-        assert 2**26 < sandbox.held(child.pid) < 2**28
+        assert 2**26 < keeper.held(child.pid) < 2**28
     finally:
         child.kill()
         child.communicate()
@@ -277,9 +280,10 @@ def test_memory_that_was_shared_and_is_written_to_counts():
     """Then it is a fork's own, though the fork has no more than before."""
     code = """
 import os, time
-from vae_edu.grading import sandbox
+from vae_edu.grading.wall.kinds import BUBBLEWRAP, LIMITS, kinds
+from vae_edu.grading.wall import calls, enter, keeper, mounts
 kept = bytearray(b"1") * 2**27
-shared = sandbox.held(os.getpid())
+shared = keeper.held(os.getpid())
 for written in (0, len(kept)):
     source, sink = os.pipe()
     if (pid := os.fork()) == 0:
@@ -287,7 +291,7 @@ for written in (0, len(kept)):
         os.write(sink, b".")
         time.sleep(60)
     os.read(source, 1)
-    print(sandbox._own(pid, shared) >> 20)
+    print(keeper._own(pid, shared) >> 20)
     os.kill(pid, 9)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -300,15 +304,16 @@ for written in (0, len(kept)):
 def test_a_keeper_that_fails_takes_its_session_along():
     code = """
 import os, signal, time
-from vae_edu.grading import sandbox
+from vae_edu.grading.wall.kinds import BUBBLEWRAP, LIMITS, kinds
+from vae_edu.grading.wall import calls, enter, keeper, mounts
 session = os.fork()
 if session == 0:
     time.sleep(60)
-sandbox.held = lambda pid: 1 // 0 if pid == session else 0
+keeper.held = lambda pid: 1 // 0 if pid == session else 0
 try:
-    sandbox.keep(session, sandbox.LIMITS, os.open("/dev/null", os.O_WRONLY))
+    keeper.keep(session, LIMITS, os.open("/dev/null", os.O_WRONLY))
 except ZeroDivisionError:
-    print(sandbox.descendants(os.getpid()))
+    print(keeper.descendants(os.getpid()))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.split() == ["[]"], done.stderr

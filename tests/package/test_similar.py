@@ -15,8 +15,8 @@ from nbformat.v4 import new_code_cell, new_notebook
 from tests.conftest import REPOSITORY
 from vae_edu import catalogue
 from vae_edu.cli import main
-from vae_edu.grading import fingerprints, similar
-from vae_edu.grading.fingerprints import looks
+from vae_edu.grading.office import fingerprints, similar
+from vae_edu.grading.office.fingerprints import looks
 
 LESSON = "04_kl_divergence"
 TOPIC = "kl_divergence"

@@ -9,8 +9,8 @@ import pytest
 from nbformat.validator import isvalid
 
 from tests.package.test_nbgrader import LESSON, ODD, named, odd, small
-from vae_edu.grading.answers import book_in, from_cells
-from vae_edu.grading.wellformed import well_formed
+from vae_edu.grading.verdict.answers import book_in, from_cells
+from vae_edu.grading.verdict.wellformed import well_formed
 
 TOPIC = "kl_divergence"
 

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vae_edu.grading import wire
+from vae_edu.grading.wall import wire
 from vae_edu.probes import Probe
 from vae_edu.subject import Answer, SubjectError, Wrong
 

@@ -38,7 +38,7 @@ def configure(c: Any) -> None:
     c.Autograde.autograde_preprocessors = [*AUTOGRADE]
     # feedback and the Formgrader's pages are opened in a browser
     c.HTMLExporter.sanitize_html = True
-    ours = "vae_edu.grading.clean"
+    ours = "vae_edu.grading.office.clean"
     c.HTMLExporter.filters = {
         "clean_html": f"{ours}.clean",
         "markdown2html": f"{ours}.markdown",

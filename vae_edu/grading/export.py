@@ -30,8 +30,8 @@ from nbgrader.plugins import ExportPlugin
 from traitlets import Dict, Enum, Unicode
 
 from vae_edu.errors import CourseError
-from vae_edu.grading.plain import neutral
-from vae_edu.grading.store import write_whole
+from vae_edu.grading.office.store import write_whole
+from vae_edu.grading.verdict.plain import neutral
 
 __all__ = ["Canvas", "Moodle", "neutral"]
 

@@ -15,7 +15,7 @@ from vae_edu import catalogue
 from vae_edu.aside import caught
 from vae_edu.checks.judging import Verdict, run_law
 from vae_edu.feedback import CheckFailed
-from vae_edu.grading.verdicts import every_law, oracle_of
+from vae_edu.grading.verdict.verdicts import every_law, oracle_of
 from vae_edu.subject import local
 
 

@@ -26,13 +26,20 @@ from traitlets import Bool, Float
 
 from vae_edu import catalogue
 from vae_edu.errors import CourseError
-from vae_edu.grading import run_folder, sandbox
-from vae_edu.grading.answers import book_in, from_cells, unopened
-from vae_edu.grading.grade import LAW_SECONDS, ExerciseGrade, Grade, grade, warm_zygote
-from vae_edu.grading.plain import printable
-from vae_edu.grading.report import markdown
-from vae_edu.grading.store import Store
-from vae_edu.grading.wellformed import well_formed
+from vae_edu.grading.office.report import markdown
+from vae_edu.grading.office.store import Store
+from vae_edu.grading.verdict import run_folder
+from vae_edu.grading.verdict.answers import book_in, from_cells, unopened
+from vae_edu.grading.verdict.grade import (
+    LAW_SECONDS,
+    ExerciseGrade,
+    Grade,
+    grade,
+    warm_zygote,
+)
+from vae_edu.grading.verdict.plain import printable
+from vae_edu.grading.verdict.wellformed import well_formed
+from vae_edu.grading.wall.kinds import OFF, REQUIRE
 
 
 class TrustedGrade(NbGraderPreprocessor):
@@ -59,7 +66,7 @@ class TrustedGrade(NbGraderPreprocessor):
 
     def _grade(self, nb: NotebookNode, given: dict[str, str]) -> Grade:
         topic = catalogue.topic_of(given["assignment"])
-        policy = sandbox.OFF if self.unsafe_no_sandbox else sandbox.REQUIRE
+        policy = OFF if self.unsafe_no_sandbox else REQUIRE
         store = Store(Path.cwd(), topic, policy)  # nbgrader runs in the course's root
         submission = from_cells(nb.cells, topic)
         # nbgrader keeps what was handed in there, and runs in the course's root

@@ -21,8 +21,8 @@ from typing import Any
 
 from vae_edu import handin
 from vae_edu.data import DataError
-from vae_edu.grading import sandbox
-from vae_edu.grading.grade import ExerciseGrade, Finding, Grade
+from vae_edu.grading.verdict.grade import ExerciseGrade, Finding, Grade
+from vae_edu.grading.wall import calls, keeper
 
 RUN = "run"  # the folder beside the notebook, or run.zip
 NAME = "hand_in"
@@ -95,7 +95,8 @@ def grade_run(folder: Path, seed: str) -> ExerciseGrade:
 def _marked(folder: Path, spot_seed: int) -> dict[str, Any]:
     """What `mark_from_input` says of a folder, in a process of its own."""
     code = f"import sys; sys.path[:] = {sys.path!r}; "
-    code += "from vae_edu.grading import run_folder; run_folder.mark_from_input()"
+    code += "from vae_edu.grading.verdict import run_folder as marker; "
+    code += "marker.mark_from_input()"
     asked = {"folder": str(folder), "spot_seed": spot_seed, "seconds": SECONDS}
     with subprocess.Popen(
         [sys.executable, "-B", "-c", code],
@@ -132,7 +133,7 @@ def _watched(child: subprocess.Popen[str], asked: str) -> tuple[str, str, str]:
                 return said, errors, much or _ended_for(child.returncode)
             if time.monotonic() > until:
                 much = "time"
-            elif sandbox.held(child.pid) > MEMORY:
+            elif keeper.held(child.pid) > MEMORY:
                 much = "memory"
             if much:
                 child.kill()
@@ -176,7 +177,7 @@ def mark_from_input() -> None:
     """Mark the run folder that standard input names; write the mark as JSON."""
     asked = json.load(sys.stdin)
     if sys.platform.startswith("linux"):
-        sandbox.die_with_parent()
+        calls.die_with_parent()
     if sys.platform != "win32":
         _end_after(asked["seconds"])
     folder, seed = Path(asked["folder"]), asked["spot_seed"]

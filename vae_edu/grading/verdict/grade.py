@@ -27,10 +27,10 @@ from vae_edu.checks.judging import Verdict, score, worst, worth
 from vae_edu.checks.law import ESSENTIAL, FORM, VALUE
 from vae_edu.errors import CourseError
 from vae_edu.feedback import Feedback
-from vae_edu.grading import sandbox
-from vae_edu.grading.answers import Submission, read_lesson
-from vae_edu.grading.process import Zygote
-from vae_edu.grading.verdicts import SPENT, Judgement, judge_lesson
+from vae_edu.grading.verdict.answers import Submission, read_lesson
+from vae_edu.grading.verdict.verdicts import SPENT, Judgement, judge_lesson
+from vae_edu.grading.wall.kinds import REQUIRE
+from vae_edu.grading.wall.process import Zygote
 from vae_edu.subject import SubjectError
 
 LAW_SECONDS = 10.0
@@ -75,7 +75,7 @@ class ExerciseGrade:
 class Grade:
     """The outcome for a submission; `problem` says why nothing could be graded.
 
-    sandbox: what confined the learner's code (see `sandbox.KINDS`). seconds: that each
+    sandbox: what confined the learner's code (see `KINDS`). seconds: that each
     law had.
     """
 
@@ -113,7 +113,7 @@ def grade_notebook(
     path: str | Path,
     lesson: str | None = None,
     *,
-    policy: str = sandbox.REQUIRE,
+    policy: str = REQUIRE,
     seed: str | None = None,
     seconds: float = LAW_SECONDS,
 ) -> Grade:

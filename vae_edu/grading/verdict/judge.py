@@ -17,10 +17,11 @@ from vae_edu import catalogue
 from vae_edu.checks.judging import score
 from vae_edu.doctor import Finding
 from vae_edu.errors import CourseError
-from vae_edu.grading import sandbox
-from vae_edu.grading.answers import Submission, read
-from vae_edu.grading.process import Zygote
-from vae_edu.grading.verdicts import LAW_SECONDS, Judgement, judge_lesson
+from vae_edu.grading.verdict.answers import Submission, read
+from vae_edu.grading.verdict.verdicts import LAW_SECONDS, Judgement, judge_lesson
+from vae_edu.grading.wall import mounts
+from vae_edu.grading.wall.kinds import PREFER, REMEDY, REQUIRE
+from vae_edu.grading.wall.process import Zygote
 from vae_edu.subject import SubjectError
 
 
@@ -145,7 +146,7 @@ def command(
     as_json: bool,
     seed: str = "judge",
     seconds: float = LAW_SECONDS,
-    policy: str = sandbox.PREFER,
+    policy: str = PREFER,
 ) -> int:
     """Judge, print a line or a paragraph for each exercise, and return the exit status.
 
@@ -174,13 +175,13 @@ def _walls(zygote: Zygote) -> str:
 def look_at_sandbox(name: str) -> Finding:
     """For `vae-edu doctor`: start the process that a submission's are forked from."""
     try:
-        zygote = Zygote(sandbox.REQUIRE)
+        zygote = Zygote(REQUIRE)
     except CourseError as error:
-        seen = str(error).removesuffix(f" {sandbox.REMEDY}")
-        return Finding(name, "warn", seen, f"only grading needs one. {sandbox.REMEDY}")
+        seen = str(error).removesuffix(f" {REMEDY}")
+        return Finding(name, "warn", seen, f"only grading needs one. {REMEDY}")
     zygote.close()
     if not zygote.problems:
-        which = f"{zygote.sandbox} ({sandbox.bubblewrap()})"
+        which = f"{zygote.sandbox} ({mounts.bubblewrap()})"
         return Finding(name, "ok", f"{which}: a submission's process starts")
     seen = f"{zygote.sandbox} alone ({'; '.join(zygote.problems)})"
-    return Finding(name, "warn", seen, f"it isolates less. {sandbox.REMEDY}")
+    return Finding(name, "warn", seen, f"it isolates less. {REMEDY}")

@@ -33,10 +33,12 @@ from tqdm import tqdm
 
 from vae_edu import catalogue
 from vae_edu.errors import CourseError
-from vae_edu.grading import run_folder, sandbox
-from vae_edu.grading.answers import Submission, read_lesson, unopened
-from vae_edu.grading.collect import is_filled
-from vae_edu.grading.grade import (
+from vae_edu.grading.office.collect import is_filled
+from vae_edu.grading.office.store import Store
+from vae_edu.grading.office.summary import NO_REMARKS, Outcome, Remarks, conclude
+from vae_edu.grading.verdict import run_folder
+from vae_edu.grading.verdict.answers import Submission, read_lesson, unopened
+from vae_edu.grading.verdict.grade import (
     ALONE,
     LAW_SECONDS,
     UNFILLED,
@@ -46,9 +48,9 @@ from vae_edu.grading.grade import (
     grade,
     warm_zygote,
 )
-from vae_edu.grading.store import Store
-from vae_edu.grading.summary import NO_REMARKS, Outcome, Remarks, conclude
-from vae_edu.grading.verdicts import SPENT
+from vae_edu.grading.verdict.verdicts import SPENT
+from vae_edu.grading.wall import calls, enter
+from vae_edu.grading.wall.kinds import NONE, OFF, REMEDY, REQUIRE, kinds
 
 EACH = 25  # submissions a job, for its start (seconds) to pay
 AHEAD = 4  # tasks a job that wait in the executor: memory stays flat
@@ -64,7 +66,7 @@ class Task:
     path: str
     topic: str
     course: str
-    policy: str = sandbox.REQUIRE
+    policy: str = REQUIRE
     seconds: float = LAW_SECONDS
     again: bool = False
 
@@ -158,7 +160,7 @@ def _note(made: Grade) -> str:
     words += [
         e.problem for e in made.exercises if e.name == run_folder.NAME and e.problem
     ]
-    unsafe = made.sandbox == sandbox.NONE
+    unsafe = made.sandbox == NONE
     return "; ".join([*words, *(["graded without a sandbox"] if unsafe else [])])
 
 
@@ -307,7 +309,7 @@ def _begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the run's to handle
     _hear_interrupts(True)
     if sys.platform.startswith("linux"):
-        sandbox.die_with_parent()
+        calls.die_with_parent()
     run = multiprocessing.parent_process()
     if run is not None and not run.is_alive():  # it was killed while this one started
         os._exit(1)
@@ -394,7 +396,7 @@ def command(
     scheduler: str | None = None,
     again: bool = False,
     seconds: float = LAW_SECONDS,
-    policy: str = sandbox.REQUIRE,
+    policy: str = REQUIRE,
     remarks: Remarks = NO_REMARKS,
 ) -> int:
     """Grade a lesson's submissions, show progress, print a summary; the exit status.
@@ -402,7 +404,7 @@ def command(
     0 where every submission has a grade, 1 where one has none, 130 at Ctrl-C. remarks:
     of a download that was taken in before, for the summary.
     """
-    _refuse(jobs, seconds, policy if scheduler is None else sandbox.OFF)
+    _refuse(jobs, seconds, policy if scheduler is None else OFF)
     topic = catalogue.topic_of(lesson)
     found = of_shard(chosen(_handed_in(course, topic), students), shard)
     tasks = [
@@ -470,10 +472,10 @@ def _refuse(jobs: int | None, seconds: float, policy: str) -> None:
         raise CourseError(f"--jobs is a number of processes, from 1; got {jobs}.")
     if not 0 < seconds < 86400:
         raise CourseError(f"--seconds is a time for each law; got {seconds:g}.")
-    lacks = {kind: sandbox.lacking(kind) for kind in sandbox.kinds(policy)}
+    lacks = {kind: enter.lacking(kind) for kind in kinds(policy)}
     if all(lacks.values()):
         said = "; ".join(f"{kind}: {why}" for kind, why in lacks.items())
-        raise CourseError(f"There is no sandbox here ({said}). {sandbox.REMEDY}")
+        raise CourseError(f"There is no sandbox here ({said}). {REMEDY}")
 
 
 def _all(

@@ -20,9 +20,19 @@ from typing import Any
 
 from vae_edu import catalogue
 from vae_edu.errors import CourseError
-from vae_edu.grading import sandbox, start, wire
-from vae_edu.grading.answers import Submission
-from vae_edu.grading.light import spare_the_compiler
+from vae_edu.grading.verdict.answers import Submission
+from vae_edu.grading.wall import enter, start, wire
+from vae_edu.grading.wall.kinds import (
+    BUBBLEWRAP,
+    LIMITS,
+    NONE,
+    OFF,
+    PREFER,
+    REMEDY,
+    Limits,
+    kinds,
+)
+from vae_edu.grading.wall.light import spare_the_compiler
 from vae_edu.subject import SubjectError
 from vae_edu.work import reference_file
 
@@ -35,14 +45,12 @@ MOST_LEFT_OUT = 3  # pieces of a submission in which its process may die or hang
 class Zygote:
     """The warm process from which every answer's process is forked, inside a sandbox.
 
-    policy: "require" a sandbox, "prefer" one, "off"; or one of `sandbox.KINDS` by name.
+    policy: "require" a sandbox, "prefer" one, "off"; or one of `KINDS` by name.
     Afterwards `sandbox` is the kind in force, `problems` say why it is no better one.
     bubblewrap ends it with the thread that made it, so make it in one that lasts.
     """
 
-    def __init__(
-        self, policy: str = sandbox.PREFER, limits: sandbox.Limits = sandbox.LIMITS
-    ) -> None:
+    def __init__(self, policy: str = PREFER, limits: Limits = LIMITS) -> None:
         if not hasattr(os, "fork"):
             raise CourseError(
                 "Judging forks processes, which this system cannot do. "
@@ -52,16 +60,16 @@ class Zygote:
         self.limits = limits
         self._next: tuple[str, socket.socket] | None = None  # being made, for a topic
         self.problems: list[str] = []
-        for kind in sandbox.kinds(policy):
-            problem = sandbox.lacking(kind) or self._start(kind)
+        for kind in kinds(policy):
+            problem = enter.lacking(kind) or self._start(kind)
             if not problem:
                 self.sandbox = kind
                 return
             self.problems.append(f"{kind}: {problem}")
         said = "; ".join(self.problems)
-        if policy == sandbox.OFF or policy == sandbox.NONE:
+        if policy in (OFF, NONE):
             raise CourseError(f"The judging process did not start ({said}).")
-        raise CourseError(f"There is no sandbox here ({said}). {sandbox.REMEDY}")
+        raise CourseError(f"There is no sandbox here ({said}). {REMEDY}")
 
     def _start(self, kind: str) -> str:
         """Start it; the problem, if it did not start."""
@@ -98,7 +106,7 @@ class Zygote:
             if fork.has_ended():  # while it waited
                 fork.kill()
                 fork = self._made(topic)
-            if self.sandbox == sandbox.BUBBLEWRAP:
+            if self.sandbox == BUBBLEWRAP:
                 self._next = topic, self._asked_for(topic)
             return fork
         except BaseException:

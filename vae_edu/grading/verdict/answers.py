@@ -20,7 +20,7 @@ from typing import Any
 
 from vae_edu import catalogue
 from vae_edu.errors import CourseError
-from vae_edu.grading.reached import LONG, reached, taken, tree_of
+from vae_edu.grading.verdict.reached import LONG, reached, taken, tree_of
 
 LARGEST = 20 * 10**6  # bytes of a file that is read; outputs with pictures are large
 GIVEN = ("experiment", "data", "nbval-ignore-output")  # tags of the lesson's own code

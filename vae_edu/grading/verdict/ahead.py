@@ -26,8 +26,8 @@ from torch import Tensor
 from vae_edu.checks.judging import run_law
 from vae_edu.checks.law import Law, Truth
 from vae_edu.errors import CourseError
-from vae_edu.grading import wire
-from vae_edu.grading.process import Budget, Fork, hand_over, reply_of
+from vae_edu.grading.wall import wire
+from vae_edu.grading.wall.process import Budget, Fork, hand_over, reply_of
 from vae_edu.subject import Answer, Engine, Request, Subject, SubjectError
 from vae_edu.work import reference_answers
 

@@ -27,12 +27,12 @@ from pathlib import Path
 
 from vae_edu import catalogue
 from vae_edu.errors import CourseError
-from vae_edu.grading import fingerprints
-from vae_edu.grading.answers import cells_of, read
-from vae_edu.grading.collect import course_folder, student_of
-from vae_edu.grading.fingerprints import Looks
-from vae_edu.grading.plain import printable
-from vae_edu.grading.report import table
+from vae_edu.grading.office import fingerprints
+from vae_edu.grading.office.collect import course_folder, student_of
+from vae_edu.grading.office.fingerprints import Looks
+from vae_edu.grading.office.report import table
+from vae_edu.grading.verdict.answers import cells_of, read
+from vae_edu.grading.verdict.plain import printable
 from vae_edu.paths import course_root
 from vae_edu.work import reference_file
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from vae_edu.errors import CourseError
-from vae_edu.grading.report import table
+from vae_edu.grading.office.report import table
 from vae_edu.paths import course_root
 
 LESSON, TOPIC = "04_kl_divergence", "kl_divergence"

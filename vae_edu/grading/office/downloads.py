@@ -19,8 +19,8 @@ from itertools import count
 from pathlib import Path
 
 from vae_edu.errors import CourseError, one_line
-from vae_edu.grading import run_folder
-from vae_edu.grading.run_folder import RUN
+from vae_edu.grading.verdict import run_folder
+from vae_edu.grading.verdict.run_folder import RUN
 
 MOST_FILES = 2_000  # that are read of what one learner packed
 DEPTH = 2  # a run's archive may lie in a learner's

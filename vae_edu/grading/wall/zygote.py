@@ -28,8 +28,9 @@ from typing import Any, NamedTuple
 import torch
 
 from vae_edu import work
-from vae_edu.grading import sandbox, wire
-from vae_edu.grading.light import spare_the_compiler
+from vae_edu.grading.wall import enter, keeper, wire
+from vae_edu.grading.wall.kinds import BUBBLEWRAP, Limits
+from vae_edu.grading.wall.light import spare_the_compiler
 from vae_edu.subject import Answer, Engine, Request, SubjectError
 
 
@@ -37,10 +38,10 @@ class Walls(NamedTuple):
     """What confines a session."""
 
     kind: str
-    limits: sandbox.Limits
+    limits: Limits
 
 
-def main(control: socket.socket, kind: str, limits: sandbox.Limits) -> None:
+def main(control: socket.socket, kind: str, limits: Limits) -> None:
     """Start a keeper for each socket that arrives; ends when the judge closes."""
     _warm()
     wire.send(control, {"ready": True})
@@ -68,7 +69,7 @@ def _warm() -> None:
     _load_without_workers()
     gc.collect()
     gc.freeze()  # a collection in a fork would touch, and so copy, every page
-    if (tasks := sandbox.tasks()) > 1:
+    if (tasks := enter.tasks()) > 1:
         sys.exit(f"the zygote has {tasks} threads, where a fork needs one")
 
 
@@ -134,12 +135,12 @@ def _keeper(
 ) -> None:
     """Fork the session, hand its pid to the judge, and watch over it."""
     idle, busy = os.pipe()
-    pid = sandbox.enclose(walls.kind)
+    pid = enter.enclose(walls.kind)
     if not pid:
         control.close()
         os.close(sink)
         os.close(idle)
-        sandbox.confine(*walls)
+        enter.confine(*walls)
         _session(sock, walls.kind, busy)
         os._exit(0)
     os.close(busy)
@@ -151,7 +152,7 @@ def _keeper(
     sock.close()
     os.read(idle, 1)  # until the session has work, or has ended
     os.close(idle)
-    sandbox.keep(pid, walls.limits, words)
+    keeper.keep(pid, walls.limits, words)
 
 
 def _announce(control: socket.socket, pid: int, why: int) -> None:
@@ -218,7 +219,7 @@ def _end(law: int, kind: str) -> None:
     with suppress(PermissionError, ProcessLookupError, ChildProcessError):
         os.kill(law, signal.SIGKILL)
         os.waitpid(law, 0)
-    if kind == sandbox.BUBBLEWRAP and os.getpid() == 1:
+    if kind == BUBBLEWRAP and os.getpid() == 1:
         with suppress(ProcessLookupError):
             os.kill(-1, signal.SIGKILL)
         with suppress(ChildProcessError):

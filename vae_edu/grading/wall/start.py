@@ -14,7 +14,8 @@ from contextlib import suppress
 from dataclasses import astuple, dataclass
 from typing import IO
 
-from vae_edu.grading import sandbox
+from vae_edu.grading.wall import enter, mounts
+from vae_edu.grading.wall.kinds import BUBBLEWRAP, LIMITS, Limits, kinds
 
 
 @dataclass
@@ -42,18 +43,18 @@ class Started:
             self.process.wait()
 
 
-_early: dict[tuple[str, sandbox.Limits], Started] = {}
+_early: dict[tuple[str, Limits], Started] = {}
 
 
-def early(policy: str, limits: sandbox.Limits = sandbox.LIMITS) -> None:
+def early(policy: str, limits: Limits = LIMITS) -> None:
     """Start the best zygote of a policy, for the calling thread to `take` later."""
-    found = [kind for kind in sandbox.kinds(policy) if not sandbox.lacking(kind)]
+    found = [kind for kind in kinds(policy) if not enter.lacking(kind)]
     if found and hasattr(os, "fork"):
         with suppress(OSError):  # it is tried again, and told, when it is needed
             _early[found[0], limits] = _start(found[0], limits)
 
 
-def take(kind: str, limits: sandbox.Limits) -> Started:
+def take(kind: str, limits: Limits) -> Started:
     """A zygote of this kind: one that was started before, or a new one."""
     return _early.pop((kind, limits), None) or _start(kind, limits)
 
@@ -64,7 +65,7 @@ def unused() -> None:
         _early.popitem()[1].close()
 
 
-def _start(kind: str, limits: sandbox.Limits) -> Started:
+def _start(kind: str, limits: Limits) -> Started:
     own, other = socket.socketpair()
     said = tempfile.TemporaryFile()  # noqa: SIM115
     try:
@@ -78,21 +79,21 @@ def _start(kind: str, limits: sandbox.Limits) -> Started:
 
 
 def _popen(
-    kind: str, limits: sandbox.Limits, control: int, said: IO[bytes]
+    kind: str, limits: Limits, control: int, said: IO[bytes]
 ) -> subprocess.Popen[bytes]:
     """The zygote's process, with nothing of ours but its socket."""
-    code = f"import sys; sys.path[:] = {sandbox.search_path()!r}; "
-    code += "from vae_edu.grading import sandbox; "
-    code += f"sandbox.begin({control}, {kind!r}, *{astuple(limits)})"
-    command, passed = [sandbox.python(), "-P", "-s", "-B", "-c", code], [control]
-    if kind == sandbox.BUBBLEWRAP:
-        passed.append(sandbox.filter_file())
-        command = sandbox.command(command, passed[-1])
+    code = f"import sys; sys.path[:] = {mounts.search_path()!r}; "
+    code += "from vae_edu.grading.wall import enter; "
+    code += f"enter.begin({control}, {kind!r}, *{astuple(limits)})"
+    command, passed = [mounts.python(), "-P", "-s", "-B", "-c", code], [control]
+    if kind == BUBBLEWRAP:
+        passed.append(mounts.filter_file())
+        command = mounts.command(command, passed[-1])
     try:
         return subprocess.Popen(
             command,
             pass_fds=passed,
-            env=sandbox.environment(),
+            env=mounts.environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=said,

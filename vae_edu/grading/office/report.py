@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
-from vae_edu.grading.grade import ExerciseGrade, Finding
+from vae_edu.grading.verdict.grade import ExerciseGrade, Finding
 
 STOPPED = "Your code stopped in grading, at what `check` tries too:"
 

@@ -25,13 +25,14 @@ from pathlib import Path
 
 from vae_edu import catalogue
 from vae_edu.errors import CourseError
-from vae_edu.grading import downloads, run_folder
-from vae_edu.grading.answers import defined, read_lesson
-from vae_edu.grading.downloads import Found
-from vae_edu.grading.plain import neutral, printable
-from vae_edu.grading.run_folder import RUN
-from vae_edu.grading.store import ASIDE, FOLDER, write_whole
-from vae_edu.grading.summary import Remarks, say
+from vae_edu.grading.office import downloads
+from vae_edu.grading.office.downloads import Found
+from vae_edu.grading.office.store import ASIDE, FOLDER, write_whole
+from vae_edu.grading.office.summary import Remarks, say
+from vae_edu.grading.verdict import run_folder
+from vae_edu.grading.verdict.answers import defined, read_lesson
+from vae_edu.grading.verdict.plain import neutral, printable
+from vae_edu.grading.verdict.run_folder import RUN
 from vae_edu.paths import course_root
 from vae_edu.run_files import MANIFEST
 from vae_edu.work import is_unfilled

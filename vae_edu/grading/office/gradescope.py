@@ -28,9 +28,10 @@ from typing import Any
 
 from vae_edu import catalogue, handin, mnist
 from vae_edu.errors import CourseError
-from vae_edu.grading import run_folder, sandbox
-from vae_edu.grading.grade import ExerciseGrade, Finding, Grade, grade_notebook
-from vae_edu.grading.report import heading
+from vae_edu.grading.office.report import heading
+from vae_edu.grading.verdict import run_folder
+from vae_edu.grading.verdict.grade import ExerciseGrade, Finding, Grade, grade_notebook
+from vae_edu.grading.wall.kinds import REQUIRE
 from vae_edu.paths import course_root
 from vae_edu.run_files import MANIFEST
 
@@ -80,7 +81,7 @@ export OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
 
 mkdir -p "$root/results"
 rm -f "$results"
-"$python" -P -m vae_edu.grading.gradescope "$root" || echo "exit status $?"
+"$python" -P -m vae_edu.grading.office.gradescope "$root" || echo "exit status $?"
 [ -s "$results" ] || cat >"$results" <<'END'
 {"score": 0, "output_format": "text", "stdout_visibility": "hidden",
  "output": "The autograder did not come to an end. @NOT_YOURS@"}
@@ -252,7 +253,7 @@ def _visible(path: Path, folder: Path) -> bool:
 # --- the autograder -------------------------------------------------------------------
 
 
-def command(lesson: str, target: str, policy: str = sandbox.REQUIRE) -> int:
+def command(lesson: str, target: str, policy: str = REQUIRE) -> int:
     """Write the file to upload, say what else to set; the exit status."""
     topic = catalogue.topic_of(lesson)
     exercises = catalogue.exercises_of(topic)

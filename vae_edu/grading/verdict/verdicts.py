@@ -20,10 +20,10 @@ from vae_edu.checks.judging import run_law as _run_law
 from vae_edu.checks.law import VALUE, Law, OracleTruth, Truth
 from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth, table
 from vae_edu.errors import CourseError
-from vae_edu.grading.ahead import Line, Script, script_of
-from vae_edu.grading.answers import Submission
-from vae_edu.grading.process import GONE_SECONDS, Budget, Sessions, Zygote
-from vae_edu.grading.truth import RememberedTruth
+from vae_edu.grading.verdict.ahead import Line, Script, script_of
+from vae_edu.grading.verdict.answers import Submission
+from vae_edu.grading.verdict.truth import RememberedTruth
+from vae_edu.grading.wall.process import GONE_SECONDS, Budget, Sessions, Zygote
 from vae_edu.paths import course_root
 from vae_edu.subject import SubjectError, local
 

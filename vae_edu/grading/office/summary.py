@@ -12,10 +12,10 @@ from pathlib import Path
 from statistics import fmean
 
 from vae_edu import catalogue
-from vae_edu.grading.plain import neutral, printable
-from vae_edu.grading.report import table
-from vae_edu.grading.run_folder import LESSONS, NAME
-from vae_edu.grading.store import FOLDER, write_whole
+from vae_edu.grading.office.report import table
+from vae_edu.grading.office.store import FOLDER, write_whole
+from vae_edu.grading.verdict.plain import neutral, printable
+from vae_edu.grading.verdict.run_folder import LESSONS, NAME
 
 TABLE = "summary.csv"
 SHOWN = 40  # submissions that are listed one by one

@@ -1,0 +1,1 @@
+"""What an instructor sees: batches, gradebooks, summaries, reports, likeness."""

@@ -1,0 +1,1 @@
+"""What judges: from a submission's cells to a grade. No sandbox sees this folder."""
