@@ -28,7 +28,7 @@ GIVEN = (
     *("viz", "data", "mnist", "explore"),
 )
 JUDGING = ("exercises", "check", "checks", "feedback", "standing", "grading", "work")
-JUDGING += ("learner",)
+JUDGING += ("learner", "lesson")
 LONGEST_FUNCTION = 25  # lines of its body, without the docstring
 AT_IMPORT = {  # calls that are the purpose of a module
     "exercises": ("resolve",),
@@ -101,7 +101,7 @@ def test_relative_imports_and_stars_are_not_used(path):
 # --- what is named ----------------------------------------------------------------
 
 INSTRUCTORS = re.compile(r"(^|[\s/\"'`])(solutions|tests)([./]|$)")
-MAY_NAME = {"work"}  # use_reference, in a full checkout
+MAY_NAME = {"lesson"}  # where the authored side is, in a full checkout
 
 
 @per_module
@@ -128,11 +128,11 @@ def strings(tree: ast.Module) -> list[str]:
     ]
 
 
-def test_in_work_the_reference_alone_reaches_the_solutions():
-    tree = tree_of(PACKAGE / "work.py")
+def test_in_a_lesson_its_files_alone_reach_the_solutions():
+    tree = tree_of(PACKAGE / "lesson.py")
     functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
     named = [f.name for f in functions if names_solutions(f)]
-    assert named == ["reference_file"]
+    assert named == ["file"]
 
 
 def names_solutions(function: ast.FunctionDef) -> bool:
@@ -166,7 +166,8 @@ def work_at_import(body: list[ast.stmt]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["vae_edu", "vae_edu.cli", "vae_edu.catalogue", "vae_edu.paths"]
+    "module",
+    ["vae_edu", "vae_edu.cli", "vae_edu.catalogue", "vae_edu.lesson", "vae_edu.paths"],
 )
 def test_a_light_import_stays_light(module):
     code = f"import sys, {module}; print(*(m for m in {HEAVY!r} if m in sys.modules))"

@@ -19,7 +19,7 @@ from vae_edu.grading import judge, process, sandbox
 from vae_edu.grading.answers import Submission
 from vae_edu.grading.process import Budget, Sessions
 from vae_edu.grading.verdicts import judge_lesson
-from vae_edu.work import reference_file
+from vae_edu.lesson import find
 
 SECONDS = 120
 TOPIC = "kl_divergence"
@@ -168,7 +168,7 @@ def passes(zygote: process.Zygote, one: Submission, topic: str = TOPIC) -> bool:
 
 def test_one_made_for_another_lesson_is_not_taken(zygote):
     assert passes(zygote, submission())
-    solved = reference_file("elbo").read_text()
+    solved = find("elbo").file("exercises").read_text()
     assert passes(zygote, submission(solved, "discrete_elbo"), "elbo")
     assert passes(zygote, submission())
 
