@@ -78,7 +78,8 @@ def test_lesson_seed_and_policy_decide(key, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "file", ["tests/hidden/x.py", "vae_edu/checks/x.json", "vae_edu/grading/x.py"]
+    "file",
+    ["solutions/04_x/hidden.py", "vae_edu/checks/x.json", "vae_edu/grading/x.py"],
 )
 def test_the_laws_and_the_judge_decide(key, tmp_path, monkeypatch, file):
     course = tmp_path / "course"

@@ -31,6 +31,7 @@ from vae_edu.errors import CourseError
 from vae_edu.grading import run_folder, sandbox
 from vae_edu.grading.grade import ExerciseGrade, Finding, Grade, grade_notebook
 from vae_edu.grading.report import heading
+from vae_edu.lesson import find
 from vae_edu.paths import course_root
 from vae_edu.run_files import MANIFEST
 
@@ -329,11 +330,10 @@ def needed(topic: str) -> Iterator[str]:
         hidden = "__pycache__" in name or "/." in name
         if path.is_file() and not hidden and not name.startswith("vae_edu/build/"):
             yield name
-    for name in ("__init__", "hidden/__init__", f"hidden/{topic}"):
-        yield f"tests/{name}.py"
+    authored = [find(topic).file("hidden")]
     for earlier in catalogue.TOPICS[: catalogue.TOPICS.index(topic)]:
-        if catalogue.exercises_of(earlier):
-            yield f"solutions/{catalogue.folder_of(earlier)}/exercises.py"
+        authored.append(find(earlier).file("exercises"))
+    yield from (path.relative_to(root).as_posix() for path in authored)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ ASIDE = ".tmp"  # ends the name of a file that is being written
 OLD = 3600.0  # seconds after which one of another machine has been left behind
 _JUDGES = (
     *("vae_edu/checks/**/*.py", "vae_edu/checks/**/*.json", "vae_edu/exercises/*.py"),
-    *("vae_edu/grading/*.py", "vae_edu/*.py", "tests/hidden/*.py"),
+    *("vae_edu/grading/*.py", "vae_edu/*.py", "solutions/*/hidden.py"),
     "solutions/*/exercises.py",
 )
 
