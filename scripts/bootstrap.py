@@ -291,7 +291,7 @@ def has_display() -> bool:
 # every test, in two processes at once: on two cores in little more than half the time
 SLOWEST = "tests/course/test_processors.py"
 HALVES = (
-    ("tests/course", f"--ignore={SLOWEST}"),
+    ("tests/course", "solutions", f"--ignore={SLOWEST}"),
     ("tests/package", "tests/attacks", SLOWEST),
 )
 

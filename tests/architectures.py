@@ -15,7 +15,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 from torch.distributions import Bernoulli, Independent, Normal
 
-from tests.answers import variants_of
+from vae_edu.lesson import find
 
 RIGHT: dict[str, type[nn.Module]] = {}
 REFUSED: dict[str, tuple[type[nn.Module], str]] = {}
@@ -471,7 +471,7 @@ def composed(encoder: type[nn.Module], decoder: type[nn.Module]) -> type[nn.Modu
 
 def _variants() -> None:
     """Every right Encoder, Decoder and VAE of lesson 07's variants."""
-    found = variants_of("building_the_vae")
+    found = find("building_the_vae").variants
     by = {
         e: [v for v in found if v.exercise == e] for e in ("Encoder", "Decoder", "VAE")
     }

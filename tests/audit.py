@@ -12,37 +12,29 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import import_module
 from typing import Any
 
-from tests.answers import Mutant, all_mutants, mutants_of, variants_of
-from vae_edu.build.numbers import oracle_of, outcomes
-from vae_edu.catalogue import exercises_of, topic_of
+from vae_edu.build.answers import Mutant, all_mutants
+from vae_edu.build.numbers import outcomes
 from vae_edu.checks.diagnosis import Misconception, diagnose
 from vae_edu.checks.judging import (
     Verdict,
-    laws_of,
     run_law,
     run_public,
     score,
 )
 from vae_edu.checks.law import Law
+from vae_edu.lesson import find
 from vae_edu.subject import Subject, local
-from vae_edu.work import reference_answers
 
 SEED = "audit"
 
 
-def every_law(topic: str, exercise: str) -> list[Law]:
-    """Public laws, then hidden ones."""
-    hidden = import_module(f"tests.hidden.{topic}").LAWS
-    return [*laws_of(topic).of(exercise), *hidden.of(exercise)]
-
-
 def verdicts(topic: str, exercise: str, subject: Subject) -> list[Verdict]:
     """Every law on fresh inputs, the true values from the oracles."""
-    truth = oracle_of(topic)
-    return [run_law(x, subject, truth, SEED) for x in every_law(topic, exercise)]
+    lesson = find(topic)
+    truth, laws = lesson.oracle, lesson.every_law(exercise)
+    return [run_law(x, subject, truth, SEED) for x in laws]
 
 
 @dataclass
@@ -66,12 +58,13 @@ class Audit:
 @cache
 def audit(topic: str, exercise: str) -> Audit:
     """Run everything there is on one exercise."""
-    laws = every_law(topic, exercise)
+    lesson = find(topic)
+    laws = lesson.every_law(exercise)
     found = Audit(
         exercise, sum(not x.hidden for x in laws), sum(x.hidden for x in laws)
     )
     found.reference, found.refused = accepted(topic, exercise)
-    found.variants = sum(v.exercise == exercise for v in variants_of(topic))
+    found.variants = sum(v.exercise == exercise for v in lesson.variants)
     found.unnamed = unnamed(topic, exercise)
     _mutants(topic, exercise, found, laws)
     return found
@@ -80,9 +73,10 @@ def audit(topic: str, exercise: str) -> Audit:
 @cache
 def accepted(topic: str, exercise: str) -> tuple[list[str], list[str]]:
     """What is broken by the reference, and by right answers that are variants of it."""
-    right = reference_answers(topic)[exercise]
+    lesson = find(topic)
+    right = lesson.reference[exercise]
     refused = []
-    for variant in (v for v in variants_of(topic) if v.exercise == exercise):
+    for variant in (v for v in lesson.variants if v.exercise == exercise):
         words = _broken_words(topic, exercise, variant.answer)
         refused += [f"{variant.name}: {w}" for w in words]
     return _broken_words(topic, exercise, right), refused
@@ -118,7 +112,7 @@ def _mutants(topic: str, exercise: str, found: Audit, laws: list[Law]) -> None:
             own = [law.name for law in broken if law.hidden is tier]
             if len(own) == 1:
                 alone[tier, own[0]] += 1
-    found.mutants = sum(m.exercise == exercise for m in mutants_of(topic))
+    found.mutants = sum(m.exercise == exercise for m in find(topic).mistakes)
     found.formal = len(mutants) - found.mutants
     found.idle = [x.name for x in laws if not alone[x.hidden, x.name]]
 
@@ -145,7 +139,7 @@ def names(known: Misconception | None, mutant: Mutant) -> bool:
 def report(topic: str) -> str:
     """The audit of a lesson as text."""
     lines = []
-    for entry in exercises_of(topic):
+    for entry in find(topic).exercises:
         a = audit(topic, entry.name)
         lines.append(
             f"{a.exercise}: {a.laws}+{a.hidden} laws, {a.mutants}+{a.formal} mutants, "
@@ -157,4 +151,4 @@ def report(topic: str) -> str:
 
 
 if __name__ == "__main__":
-    print(report(topic_of(sys.argv[1])))
+    print(report(find(sys.argv[1]).topic))

@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from cosmic_ray.mutating import mutate_code
 from cosmic_ray.plugins import get_operator, operator_names
 
-from tests.audit import SEED, every_law
-from vae_edu.build.numbers import oracle_of
-from vae_edu.catalogue import exercises_of, topic_of
+from tests.audit import SEED
 from vae_edu.checks.judging import run_law
+from vae_edu.learner.shelf import load_module
+from vae_edu.lesson import find, on_reference
 from vae_edu.subject import local
-from vae_edu.work import load_on_reference, reference_answers, reference_file
 
 # (exercise, mutated line) -> why no law can tell it from the reference
 ANY_SHIFT = "the shift cancels (lesson 00, equation 2), so any finite one is right"
@@ -73,7 +72,7 @@ class Mutation:
 
 def bare_source(topic: str, exercise: str) -> str:
     """The imports and one exercise, without its card, docstring and annotations."""
-    tree = ast.parse(reference_file(topic).read_text(encoding="utf-8"))
+    tree = ast.parse(find(topic).file("exercises").read_text(encoding="utf-8"))
     kept: list[ast.stmt] = []
     for node in tree.body:
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -120,24 +119,24 @@ def _changed_line(before: str, after: str) -> str:
 def survives(topic: str, mutation: Mutation) -> bool:
     """True where no law, public or hidden, notices the mutation."""
     try:
-        module = load_on_reference("mutated", mutation.source, "<mutated>")
+        with on_reference(mutation.source):
+            module = load_module("mutated", mutation.source, "<mutated>")
         answer = getattr(module, mutation.exercise)
     except Exception:
         return False  # it cannot even be defined
-    subject, truth = local({mutation.exercise: answer}), oracle_of(topic)
-    laws = every_law(topic, mutation.exercise)
+    subject, lesson = local({mutation.exercise: answer}), find(topic)
+    truth, laws = lesson.oracle, lesson.every_law(mutation.exercise)
     return all(run_law(law, subject, truth, SEED).holds for law in laws)
 
 
 def survivors(topic: str) -> tuple[int, list[Mutation]]:
     """How many mutations there are of a lesson's references, and which survive."""
-    reference_answers(topic)
-    made = [m for e in exercises_of(topic) for m in mutations(topic, e.name)]
+    made = [m for e in find(topic).exercises for m in mutations(topic, e.name)]
     return len(made), [m for m in made if survives(topic, m)]
 
 
 if __name__ == "__main__":
-    count, alive = survivors(topic_of(sys.argv[1]))
+    count, alive = survivors(find(sys.argv[1]).topic)
     for mutation in alive:
         known = EQUIVALENT.get((mutation.exercise, mutation.line))
         print(f"{mutation.exercise}: {mutation.operator}")

@@ -2,7 +2,7 @@
 
 A module's mistakes stand on the right classes of its register (`Right...`); another
 form is the register read again with these classes changed. A function's are rewritten
-term by term. What does not belong here: new mistakes (tests/mutants, tests/unseen).
+term by term. What does not belong here: new mistakes (mistakes.py, unseen.py).
 
 `python -m tests.rebuilt 07` prints, for each exercise, how many are named in other
 forms and the largest share of points that one earns.
@@ -17,18 +17,17 @@ import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib import import_module
 from types import FunctionType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from tests.answers import Mutant, mutants_of
 from tests.audit import names
-from vae_edu.catalogue import exercises_of, topic_of
+from vae_edu.build.answers import Mutant
 from vae_edu.checks.diagnosis import Misconception, diagnose
 from vae_edu.checks.judging import run_public, score
+from vae_edu.lesson import find
 from vae_edu.subject import local
 
 HEADS = """self.to_mu = nn.Linear(hidden_dim, latent_dim)
@@ -97,7 +96,7 @@ MADE_RIGHT = {
 @cache
 def rebuilt_modules(topic: str, form: str) -> list[Mutant]:
     """The mistakes of a lesson's modules in another form; [] where there is none."""
-    module = import_module(f"tests.mutants.{topic}")
+    module = find(topic).authored("mistakes")
     source = inspect.getsource(module)
     start = source.index("class Right")
     end = source.index("\n@mutant", start)
@@ -215,10 +214,10 @@ def outcome(topic: str, mutant: Mutant, form: str) -> Outcome:
 
 def all_rebuilt(topic: str) -> Iterator[tuple[Mutant, str]]:
     """Every mistake of a lesson in every other form."""
-    for mutant in mutants_of(topic):
+    for mutant in find(topic).mistakes:
         if made := rebuilt_function(mutant):
             yield made, "other algebra"
-    if any(isinstance(m.answer, type) for m in mutants_of(topic)):
+    if any(isinstance(m.answer, type) for m in find(topic).mistakes):
         for form in FORMS:
             for mutant in rebuilt_modules(topic, form):
                 yield mutant, form
@@ -227,7 +226,7 @@ def all_rebuilt(topic: str) -> Iterator[tuple[Mutant, str]]:
 def report(topic: str) -> Iterator[str]:
     """The outcome for each exercise, then each mistake that has not its own name."""
     found = [outcome(topic, mutant, form) for mutant, form in all_rebuilt(topic)]
-    for entry in exercises_of(topic):
+    for entry in find(topic).exercises:
         own = [o for o in found if o.mutant.exercise == entry.name]
         if own:
             dear = max(o.share for o in own if o.mutant.category != "form")
@@ -239,5 +238,5 @@ def report(topic: str) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    for line in report(topic_of(sys.argv[1])):
+    for line in report(find(sys.argv[1]).topic):
         print(line, flush=True)

@@ -1,7 +1,7 @@
 """Right modules with nonlinearities and layers that few would choose.
 
 Each is right by its contract, so that no law may refuse it, whatever is drawn. What
-does not belong here: right answers as learners write them (tests/variants).
+does not belong here: right answers as learners write them (variants.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Which lessons and exercises there are: read from the built stubs without an import.
 
-What belongs here: the order of the lessons, the card of an exercise (`declare`),
+A lesson is here as soon as its stubs are: the numbers on their cards ("4.1") are its
+place. What belongs here: the order of the lessons, the card of an exercise (`declare`),
 look-ups by name. What does not: anything that runs an exercise or knows an answer.
 """
 
@@ -8,29 +9,29 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vae_edu.errors import CourseError
 
 T = TypeVar("T", bound=Callable[..., Any])
 
-TOPICS = (
-    "start_here",
-    "autoencoders",
-    "latent_variable_models",
-    "elbo",
-    "kl_divergence",
-    "reparameterization",
-    "likelihoods",
-    "building_the_vae",
-    "training",
-    "importance_weighting",
-    "full_mnist_run",
-)
+TOPICS: tuple[str, ...]  # in their order, found when first asked for
+_STUBS = Path(__file__).parent / "exercises"
+_NUMBER = re.compile(r"^@declare\(\s*[\"'](\d+)\.", re.M)
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> tuple[str, ...]:
+        """`TOPICS`: after `forget`, with the lessons that were built since."""
+        if name != "TOPICS":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return tuple(_numbers())
 
 
 @dataclass(frozen=True)
@@ -71,21 +72,64 @@ def declare(
     return attach
 
 
+@cache
+def _numbers() -> dict[str, int]:
+    """The number of each lesson, in their order; some may be missing."""
+    found: dict[str, int] = {}
+    for path in sorted(_STUBS.glob("*.py")):
+        if card := _NUMBER.search(path.read_text(encoding="utf-8")):
+            found[path.stem] = int(card[1])
+    ordered = sorted(found, key=lambda topic: found[topic])
+    for one, other in pairwise(ordered):
+        if found[one] == found[other]:
+            raise CourseError(
+                f"Two lessons have the number {found[one]}: {one} and {other}. Give "
+                "one of them another, in its folder's name and on its cards."
+            )
+    return {topic: found[topic] for topic in ordered}
+
+
+@cache
+def _spellings() -> dict[str, str]:
+    """What one may write for a lesson, and its topic."""
+    known = {}
+    for topic, number in _numbers().items():
+        written = (topic, folder_name(number, topic), str(number), f"{number:02d}")
+        known.update(dict.fromkeys(written, topic))
+    return known
+
+
+def forget() -> None:
+    """Look anew at the next question: a stub was built."""
+    for found in (_numbers, _spellings, exercises_of):
+        found.cache_clear()
+
+
+def number_of(topic: str) -> int:
+    """`kl_divergence` -> 4."""
+    return _numbers()[topic_of(topic)]
+
+
 def folder_of(topic: str) -> str:
     """`kl_divergence` -> `04_kl_divergence`."""
-    return f"{TOPICS.index(topic):02d}_{topic}"
+    return folder_name(number_of(topic), topic)
+
+
+def folder_name(number: int, topic: str) -> str:
+    """The name of the folder of a lesson with this number."""
+    return f"{number:02d}_{topic}"
 
 
 def topic_of(lesson: str) -> str:
     """The topic for what one may write: `kl_divergence`, `04_kl_divergence`, `4`."""
     text = str(lesson).strip()
-    for number, topic in enumerate(TOPICS):
-        if text in (topic, folder_of(topic), str(number), f"{number:02d}"):
-            return topic
-    near = difflib.get_close_matches(text, TOPICS, n=1)
+    if text in _spellings():
+        return _spellings()[text]
+    topics = tuple(_numbers())
+    near = difflib.get_close_matches(text, topics, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise CourseError(
-        f"There is no lesson {lesson!r}.{hint} Lessons: {', '.join(TOPICS)}."
+        f"There is no lesson {lesson!r}.{hint} Lessons: {', '.join(topics)}."
     )
 
 
@@ -113,7 +157,7 @@ def _card(call: ast.Call) -> Card:
 @cache
 def exercises_of(topic: str) -> tuple[Exercise, ...]:
     """The exercises of a lesson in their order; empty for a lesson without any."""
-    path = Path(__file__).parent / "exercises" / f"{topic}.py"
+    path = _STUBS / f"{topic}.py"
     if not path.exists():
         return ()
     return tuple(cards_in(path.read_text(encoding="utf-8"), topic))
@@ -121,14 +165,23 @@ def exercises_of(topic: str) -> tuple[Exercise, ...]:
 
 def all_exercises() -> tuple[Exercise, ...]:
     """Every exercise of the course, in order."""
-    return tuple(e for topic in TOPICS for e in exercises_of(topic))
+    return tuple(e for topic in _numbers() for e in exercises_of(topic))
 
 
-def find(name: str) -> Exercise:
-    """The exercise called `name`; a CourseError with the nearest name otherwise."""
-    known = {e.name: e for e in all_exercises()}
-    if name in known:
-        return known[name]
-    near = difflib.get_close_matches(name, known, n=1)
+def find(name: str, topic: str | None = None) -> Exercise:
+    """The exercise called `name`; a CourseError with the nearest name otherwise.
+
+    topic: the lesson that is meant, where more than one has an exercise of this name.
+    """
+    named = [e for e in all_exercises() if e.name == name]
+    own = [e for e in named if e.topic == topic]
+    if len(own or named) == 1:
+        return (own or named)[0]
+    if named:
+        lessons = " and ".join(e.folder for e in named)
+        raise CourseError(
+            f"{name!r} is an exercise of {lessons}: say which lesson is meant."
+        )
+    near = difflib.get_close_matches(name, {e.name for e in all_exercises()}, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise CourseError(f"There is no exercise called {name!r}.{hint}")

@@ -40,7 +40,7 @@ def _standing(entry: catalogue.Exercise) -> Standing:
     answer = getattr(module, entry.name)
     if answer is module.__stubs__[entry.name]:
         return Standing(entry, "open")
-    if str(answer.__module__).startswith("vae_edu_reference."):
+    if str(answer.__module__).startswith("vae_edu_authored."):
         return Standing(entry, "borrowed", "the reference")
     verdicts = run_public(entry.topic, entry.name, local({entry.name: answer}))
     broken = next((v for v in verdicts if not v.holds), None)

@@ -11,14 +11,10 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
-import re
 import sys
 import types
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from functools import cache
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from vae_edu import catalogue
@@ -36,19 +32,15 @@ from vae_edu.learner.shelf import (
 from vae_edu.learner.signature import expect_signature
 from vae_edu.learner.statements import definition_of
 from vae_edu.learner.workfile import texts_of
-from vae_edu.paths import course_root
+from vae_edu.lesson import find
 
 __all__ = [
     "borrowed",
     "current_answers",
     "exercise",
-    "exercises_replaced",
     "is_unfilled",
     "load_module",
-    "load_on_reference",
     "note",
-    "reference_answers",
-    "reference_file",
     "refresh",
     "remember_borrowed",
     "remember_lines",
@@ -245,7 +237,7 @@ def _beside(topic: str) -> dict[str, Any]:
 
 
 def _seeds(topic: str, stubs: Mapping[str, Any]) -> dict[str, Any]:
-    return {**stubs, **(reference_answers(topic) if topic in borrowed() else {})}
+    return {**stubs, **(find(topic).reference if topic in borrowed() else {})}
 
 
 def stub_of(entry: catalogue.Exercise) -> Any:
@@ -271,7 +263,7 @@ def current_answers(topic: str, stubs: Mapping[str, Any]) -> dict[str, Any]:
 
     A file that does not run is reported in one warning, and the stubs stay.
     """
-    answers = reference_answers(topic) if topic in borrowed() else {}
+    answers = find(topic).reference if topic in borrowed() else {}
     path = work_file(topic)
     if path.exists():
         try:
@@ -315,65 +307,18 @@ def refresh(topic: str) -> None:
 # --- the reference, for who is stuck --------------------------------------------------
 
 
-def reference_file(topic: str) -> Path:
-    """Where the reference answers of a lesson are, in a full checkout."""
-    return course_root() / "solutions" / catalogue.folder_of(topic) / "exercises.py"
-
-
-def reference_answers(topic: str) -> dict[str, Any]:
-    """The reference answers of a lesson; a CourseError where this copy has none."""
-    module = _reference_module(reference_file(topic))
-    return {e.name: getattr(module, e.name) for e in catalogue.exercises_of(topic)}
-
-
-@cache
-def _reference_module(path: Path) -> types.ModuleType:
-    if not path.exists():
-        raise CourseError(
-            f"This copy of the course has no reference answers ({path.parent.name}/"
-            f"{path.name} is not here). Ask your instructor for them, or use a full "
-            "checkout."
-        )
-    topic = path.parent.name.partition("_")[2]
-    return load_on_reference(f"vae_edu_reference.{topic}", read(path), str(path))
-
-
-def load_on_reference(name: str, source: str, filename: str) -> types.ModuleType:
-    """Run a module's text; what it imports of other lessons is the reference."""
-    topics = set(re.findall(r"^from vae_edu\.exercises\.(\w+) import", source, re.M))
-    modules = {t: _reference_module(reference_file(t)) for t in topics}
-    with exercises_replaced(modules):
-        return load_module(name, source, filename)
-
-
-@contextmanager
-def exercises_replaced(modules: Mapping[str, types.ModuleType]) -> Iterator[None]:
-    """While this lasts, imports of `vae_edu.exercises.<topic>` find these modules."""
-    names = {f"vae_edu.exercises.{topic}": module for topic, module in modules.items()}
-    before = {name: sys.modules.get(name) for name in names}
-    sys.modules.update(names)
-    try:
-        yield
-    finally:
-        for name, module in before.items():
-            if module is None:
-                del sys.modules[name]
-            else:
-                sys.modules[name] = module
-
-
 def use_reference(lesson: str) -> None:
     """Go on with the reference answers of a lesson where you have none of your own.
 
     Remembered, shown in `progress()`, and undone by `use_own(lesson)`. Your own saved
     answers keep their place.
     """
-    topic = catalogue.topic_of(lesson)
-    reference_answers(topic)
-    remember_borrowed([*{*borrowed(), topic}])
-    _renew(topic)
+    found = find(lesson)
+    _ = found.reference  # raises where this copy has none
+    remember_borrowed([*{*borrowed(), found.topic}])
+    _renew(found.topic)
     _say(
-        f"Borrowed the reference for {catalogue.folder_of(topic)}, wherever you have "
+        f"Borrowed the reference for {found.folder}, wherever you have "
         "no answer of your own. Come back to it: filling in a cell replaces what you "
         "borrowed."
     )
@@ -381,10 +326,10 @@ def use_reference(lesson: str) -> None:
 
 def use_own(lesson: str) -> None:
     """Give a borrowed reference back."""
-    topic = catalogue.topic_of(lesson)
-    remember_borrowed([t for t in borrowed() if t != topic])
-    _renew(topic)
-    _say(f"Using your own answers to {catalogue.folder_of(topic)} again.")
+    found = find(lesson)
+    remember_borrowed([t for t in borrowed() if t != found.topic])
+    _renew(found.topic)
+    _say(f"Using your own answers to {found.folder} again.")
 
 
 def _renew(topic: str) -> None:

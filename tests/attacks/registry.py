@@ -18,8 +18,9 @@ from typing import Any
 
 import torch
 
-from vae_edu.checks.judging import laws_of, run_law
-from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth, table
+from vae_edu.checks.judging import run_law
+from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth
+from vae_edu.lesson import find
 from vae_edu.paths import course_root
 from vae_edu.subject import Answer, Request, Subject
 
@@ -241,7 +242,7 @@ def by_heart() -> str:
 
     Each value with its gradient, so that `check` finds nothing wrong.
     """
-    said = table(TOPIC)["truth"][NAME]
+    said = find(TOPIC).recorded["truth"][NAME]
     known: dict[str, Any] = {}
 
     def perform(request: Request) -> Answer:
@@ -256,7 +257,7 @@ def by_heart() -> str:
             answer.grads = [*pulled]
         return answer
 
-    for law in laws_of(TOPIC).of(NAME):
+    for law in find(TOPIC).laws.of(NAME):
         if law.name != "device":  # where there are no values
             run_law(law, Subject(perform), RecordedTruth(said[law.name]), PUBLIC_SEED)
     return _LEARNT.format(known=known)
@@ -510,9 +511,11 @@ SEARCHING = (
             """
             import os, sys, vae_edu
             def reference():
-                sys.path.insert(0, os.path.dirname(os.path.dirname(vae_edu.__file__)))
-                from tests.hidden.kl_divergence import gaussian_kl
-                return gaussian_kl
+                from vae_edu.lesson import find
+                os.environ["VAE_EDU_HOME"] = os.path.dirname(
+                    os.path.dirname(vae_edu.__file__)
+                )
+                return find("kl_divergence").authored("hidden").gaussian_kl
             """
         ),
     ),
@@ -756,8 +759,9 @@ FRAMES_CODE = {
     ),
 }
 REPLAY_CODE = """
-        from vae_edu.checks.record import RecordedTruth, decode, table
-        said = table("kl_divergence")["truth"]["gaussian_kl"]
+        from vae_edu.checks.record import RecordedTruth, decode
+        from vae_edu.lesson import find
+        said = find("kl_divergence").recorded["truth"]["gaussian_kl"]
         values = [decode(v) for law in said.values() for v in law]
         values = [v for v in values if hasattr(v, "shape")]
         def replay(shape):

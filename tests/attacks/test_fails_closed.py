@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from tests.attacks.common import HONEST, WRONG, judged
-from tests.hidden import kl_divergence as hidden
+from vae_edu import lesson as lessons
 from vae_edu.checks import kl_divergence as checks
-from vae_edu.checks import record
 from vae_edu.errors import CourseError
 from vae_edu.grading.verdict import verdicts
+from vae_edu.lesson import Lesson, find
 
-LAWS = verdicts.every_law("kl_divergence", "gaussian_kl")
+LAWS = find("kl_divergence").every_law("gaussian_kl")
+hidden = find("kl_divergence").authored("hidden")
 TRUE = hidden.gaussian_kl
 
 
@@ -111,7 +112,7 @@ def test_a_law_that_stumbles_costs_itself(zygote, tmp_path, monkeypatch, law, er
 
 
 def test_an_exercise_without_laws_is_not_graded(zygote, tmp_path, monkeypatch):
-    monkeypatch.setattr(verdicts, "every_law", lambda topic, exercise: [])
+    monkeypatch.setattr(Lesson, "every_law", lambda lesson, exercise: [])
     with pytest.raises(CourseError, match="no laws"):
         judged(zygote, tmp_path, HONEST)
     assert not verdicts.Judgement([]).passed
@@ -122,21 +123,20 @@ def test_recorded_values_that_are_gone_leave_the_score(zygote, tmp_path, monkeyp
     known = HONEST.replace("log_var.exp()", "(log_var / 2).exp()")
     before = judged(zygote, tmp_path, known)
     empty = {"truth": {}, "misconceptions": {}}
-    monkeypatch.setattr(verdicts, "table", lambda topic: empty)
-    monkeypatch.setattr("vae_edu.checks.diagnosis.table", lambda topic: empty)
+    monkeypatch.setattr(Lesson, "recorded", empty)
     after = judged(zygote, tmp_path, known)
     assert (after.score, kinds(after)) == (before.score, kinds(before))
     assert (before.misconception is None, after.misconception) == (False, None)
 
 
 def test_a_file_of_recorded_values_that_is_gone_is_said(zygote, tmp_path, monkeypatch):
-    monkeypatch.setattr(record, "__file__", str(tmp_path / "record.py"))
-    record.table.cache_clear()
+    monkeypatch.setattr(lessons, "_RECORDED", tmp_path)
+    lessons._recorded.cache_clear()
     try:
         with pytest.raises(CourseError, match="recorded values"):
             judged(zygote, tmp_path, WRONG)
     finally:
-        record.table.cache_clear()
+        lessons._recorded.cache_clear()
 
 
 def test_only_laws_that_were_tried_and_hold_count(zygote, tmp_path):

@@ -20,7 +20,8 @@ ROOT = str(course_root())
 READ = f"""
 ROOT, WATCHED = {ROOT!r}, "@watched"
 for number, path in enumerate([
-    ROOT + "/tests/hidden/kl_divergence.py", ROOT + "/solutions", ROOT + "/.git/HEAD",
+    ROOT + "/solutions/04_kl_divergence/hidden.py", ROOT + "/solutions",
+    ROOT + "/tests", ROOT + "/.git/HEAD",
     ROOT + "/pyproject.toml", WATCHED + "/gradebook.db", WATCHED + "/other.py",
     "/proc/1/environ", "/proc/self/environ", "/proc/1/root" + WATCHED + "/other.py",
     "/proc/self/mem", "/proc/kcore", "/etc/shadow", "/etc/passwd", "/etc/hostname",
@@ -55,10 +56,10 @@ def environment():
     return os.environ.get("SECRET_OF_THE_JUDGE")
 """
 IMPORT = f"""
-ROOT = {ROOT!r}
+ROOT, OURS = {ROOT!r}, {ROOT!r} + "/solutions/04_kl_divergence"
 def import_way(name):
     def way():
-        sys.path[:0] = [ROOT, ROOT + "/tests", ROOT + "/solutions"]
+        sys.path[:0] = [ROOT, ROOT + "/solutions", OURS]
         try:
             module = __import__(name, fromlist=["x"])
             return getattr(module, "__file__", None)
@@ -67,18 +68,20 @@ def import_way(name):
     way.__name__ = name
     return way
 
-for name in ("tests.hidden.kl_divergence", "hidden.kl_divergence", "tests.mutants",
-             "solutions.04_kl_divergence.lesson", "lesson",
+for name in ("hidden", "mistakes", "lesson", "solutions.04_kl_divergence.lesson",
+             "vae_edu_authored.kl_divergence.hidden",
              "vae_edu.grading.verdict.judge", "vae_edu.build.course"):
     attempt(import_way(name))
 
 def secret(name):
-    words = ("tests.hidden", "OracleTruth(", "gradebook", "lesson.py")
+    words = ("vae_edu_authored", "OracleTruth(", "gradebook", "lesson.py")
     return any(word in name for word in words)
+
+OTHERS = ("tests", "solutions", "vae_edu_authored")
 
 @attempt
 def modules():
-    return [n for n, m in sys.modules.items() if n.startswith(("tests", "solutions"))
+    return [n for n, m in sys.modules.items() if n.startswith(OTHERS)
             and getattr(m, "__file__", None)]
 
 @attempt

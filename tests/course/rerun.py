@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from vae_edu import data, paths
-from vae_edu.work import reference_answers
+from vae_edu.lesson import find
 
 needs_mnist = pytest.mark.skipif(
     data.load().name != "mnist", reason="MNIST is not here"
@@ -32,6 +32,6 @@ def names_after(
         assert old in text, old
         text = text.replace(old, new)
     for topic in topics:
-        names |= reference_answers(topic)
+        names |= find(topic).reference
     exec(text, names)
     return names

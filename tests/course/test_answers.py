@@ -15,17 +15,17 @@ from typing import Any
 import pytest
 from torch import Tensor
 
-from tests.answers import mutants_of, variants_of
 from tests.audit import Audit, accepted, audit, unnamed
 from vae_edu import catalogue
 from vae_edu.build.course import authored
-from vae_edu.build.numbers import oracle_of, outcomes
+from vae_edu.build.numbers import outcomes
 from vae_edu.catalogue import Exercise, exercises_of
 from vae_edu.checks.judging import run_law, run_public
 from vae_edu.checks.law import Law
 from vae_edu.feedback import check, judge
+from vae_edu.lesson import find
 from vae_edu.subject import local
-from vae_edu.work import reference_answers, stub_of
+from vae_edu.work import stub_of
 
 LESSONS = authored()
 EXERCISES = [entry for topic in LESSONS for entry in exercises_of(topic)]
@@ -157,7 +157,7 @@ def test_the_reference_passes_every_law(entry):
 @per_exercise
 def test_no_right_answer_is_refused(entry):
     assert accepted(entry.topic, entry.name)[1] == []
-    own = [v for v in variants_of(entry.topic) if v.exercise == entry.name]
+    own = [v for v in find(entry.topic).variants if v.exercise == entry.name]
     assert len(own) >= VARIANTS
 
 
@@ -188,7 +188,7 @@ def test_wrong_answers_are_called_by_their_names(topic):
 @per_lesson
 def test_each_misconception_has_a_name_and_words_of_its_own(topic):
     for entry in exercises_of(topic):
-        own = [m for m in mutants_of(topic) if m.exercise == entry.name]
+        own = [m for m in find(topic).mistakes if m.exercise == entry.name]
         assert len({m.name for m in own}) == len(own), entry.name
         assert len({m.sentence for m in own}) == len(own), entry.name
         assert all(len(m.sentence.split()) >= 3 for m in own), entry.name
@@ -241,7 +241,7 @@ def off(value: Any) -> Any:
 
 
 def fresh_law(entry: Exercise) -> Law | None:
-    laws = import_module(f"tests.hidden.{entry.topic}").LAWS.of(entry.name)
+    laws = find(entry.topic).hidden.of(entry.name)
     return next((law for law in laws if law.name == "fresh inputs"), None)
 
 
@@ -250,12 +250,12 @@ def test_an_answer_learnt_by_heart_passes_in_public_and_fails_on_fresh_inputs(en
     topic, name = entry.topic, entry.name
     if fresh_law(entry) is None:
         pytest.skip(f"{name} is a class, judged at hidden inputs by laws of its own")
-    answer = ByHeart(reference_answers(topic)[name])
+    answer = ByHeart(find(topic).reference[name])
     assert all(v.holds for v in run_public(topic, name, local({name: answer})))
     answer.learning = False
     assert all(v.holds for v in run_public(topic, name, local({name: answer})))
     verdict = run_law(
-        fresh_law(entry), local({name: answer}), oracle_of(topic), "judge"
+        fresh_law(entry), local({name: answer}), find(topic).oracle, "judge"
     )
     assert verdict.kind == "value", verdict.message
 
@@ -263,7 +263,7 @@ def test_an_answer_learnt_by_heart_passes_in_public_and_fails_on_fresh_inputs(en
 @per_lesson
 def test_every_function_has_a_law_of_fresh_inputs_and_every_class_a_hidden_law(topic):
     module = import_module(f"vae_edu.exercises.{topic}")
-    hidden = import_module(f"tests.hidden.{topic}").LAWS
+    hidden = find(topic).hidden
     for entry in exercises_of(topic):
         assert hidden.of(entry.name), entry.name
         if not isinstance(module.__stubs__[entry.name], type):

@@ -28,7 +28,7 @@ GIVEN = (
     *("viz", "data", "mnist", "explore"),
 )
 JUDGING = ("exercises", "check", "checks", "feedback", "standing", "grading", "work")
-JUDGING += ("learner",)
+JUDGING += ("learner", "lesson")
 LONGEST_FUNCTION = 25  # lines of its body, without the docstring
 AT_IMPORT = {  # calls that are the purpose of a module
     "exercises": ("resolve",),
@@ -98,10 +98,56 @@ def test_relative_imports_and_stars_are_not_used(path):
             assert all(alias.name != "*" for alias in node.names), ast.unparse(node)
 
 
+AUTHORED = sorted((REPOSITORY / "solutions").glob("*/*.py"))
+MAY_IMPORT_TESTS = re.compile(r"(test_equations|unseen\w*)\.py")  # not of the product
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*MODULES, *SCRIPTS, *AUTHORED],
+    ids=lambda p: str(p.relative_to(REPOSITORY)),
+)
+def test_the_product_imports_no_test(path):
+    if not MAY_IMPORT_TESTS.fullmatch(path.name):
+        names = imported(tree_of(path))
+        assert [n for n in names if n.split(".")[0] == "tests"] == []
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    assert circle({name_of(p): needed(tree_of(p)) for p in MODULES}) == []
+
+
+def needed(tree: ast.Module) -> set[str]:
+    """The modules of the package that one needs when it is imported itself."""
+    top = ast.Module(list(at_import(tree.body)), [])
+    names = {n.partition(".")[2] for n in imported(top) if n.startswith("vae_edu.")}
+    known = {name_of(p) for p in MODULES}
+    return {n if n in known else n.rpartition(".")[0] for n in names}
+
+
+def at_import(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """The imports among statements, those of `if TYPE_CHECKING` apart."""
+    for node in body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            yield from at_import(node.orelse)
+        elif isinstance(node, ast.If | ast.Try):
+            yield from at_import([*node.body, *node.orelse])
+
+
+def circle(needs: dict[str, set[str]]) -> list[str]:
+    """Modules that stand in a circle, or need one that does; [] where none do."""
+    left = dict(needs)
+    while free := [name for name, other in left.items() if not other & left.keys()]:
+        left = {name: left[name] for name in left if name not in free}
+    return sorted(left)
+
+
 # --- what is named ----------------------------------------------------------------
 
 INSTRUCTORS = re.compile(r"(^|[\s/\"'`])(solutions|tests)([./]|$)")
-MAY_NAME = {"work"}  # use_reference, in a full checkout
+MAY_NAME = {"lesson"}  # where the authored side is, in a full checkout
 
 
 @per_module
@@ -111,7 +157,6 @@ def test_only_the_instructors_side_names_solutions_or_tests(path):
         return
     named = [text for text in strings(tree_of(path)) if INSTRUCTORS.search(text)]
     assert named == []
-    assert not [n for n in imported(tree_of(path)) if n.split(".")[0] == "tests"]
 
 
 def strings(tree: ast.Module) -> list[str]:
@@ -128,11 +173,11 @@ def strings(tree: ast.Module) -> list[str]:
     ]
 
 
-def test_in_work_the_reference_alone_reaches_the_solutions():
-    tree = tree_of(PACKAGE / "work.py")
+def test_in_a_lesson_its_files_alone_reach_the_solutions():
+    tree = tree_of(PACKAGE / "lesson.py")
     functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
     named = [f.name for f in functions if names_solutions(f)]
-    assert named == ["reference_file"]
+    assert named == ["file"]
 
 
 def names_solutions(function: ast.FunctionDef) -> bool:
@@ -166,7 +211,8 @@ def work_at_import(body: list[ast.stmt]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["vae_edu", "vae_edu.cli", "vae_edu.catalogue", "vae_edu.paths"]
+    "module",
+    ["vae_edu", "vae_edu.cli", "vae_edu.catalogue", "vae_edu.lesson", "vae_edu.paths"],
 )
 def test_a_light_import_stays_light(module):
     code = f"import sys, {module}; print(*(m for m in {HEAVY!r} if m in sys.modules))"
@@ -228,17 +274,24 @@ def test_imports_are_seen_wherever_they_stand():
 def f():
     from vae_edu.grading.verdict import judge
     import vae_edu.build.course
-    importlib.import_module(f"tests.hidden.{topic}")
+    importlib.import_module(f"vae_edu.checks.{topic}")
 """
     assert set(imported(ast.parse(code))) == {
         "vae_edu.grading.verdict.judge",
         "vae_edu.build.course",
-        "tests.hidden.{topic}",
+        "vae_edu.checks.{topic}",
     }
 
 
+def test_circles_are_seen():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["a", "b", "c"]
+    later = "def f():\n    import vae_edu.work\nimport vae_edu.errors"
+    assert needed(ast.parse(later)) == {"errors"}
+
+
 def test_paths_to_the_instructors_side_are_seen():
-    for text in ("solutions", "tests/hidden", "tests.mutants", "see solutions/04"):
+    for text in ("solutions", "tests/audit", "tests.unseen", "see solutions/04"):
         assert INSTRUCTORS.search(text), text
     for text in ("two solutions of it", "it tests nothing", "contests/"):
         assert not INSTRUCTORS.search(text), text

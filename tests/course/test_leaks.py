@@ -27,6 +27,7 @@ from vae_edu.catalogue import folder_of
 from vae_edu.grading.wall import mounts
 
 LESSONS = authored()
+KINDS = ("solutions", "hidden", "mistakes", "variants")
 NOT_RELEASED = ("build", "grading")
 
 # Shorter ones (`mu + eps`, `x.exp()`, `return mu`) are ordinary words of the language,
@@ -84,11 +85,11 @@ def secrets(topic: str, root: Path) -> set[Secret]:
     """Every expression of some length on the instructor's side of a lesson."""
     answers = root / "solutions" / folder_of(topic) / "exercises.py"
     found = set(_in_regions(answers))
-    for kind in ("hidden", "mutants", "variants"):
-        path = root / "tests" / kind / f"{topic}.py"
+    for kind in KINDS[1:]:
+        path = answers.with_name(f"{kind}.py")
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for function in (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)):
-            if kind == "mutants":
+            if kind == "mistakes":
                 found |= set(_whole(function, f"{kind}/{path.name}"))
                 continue
             shortest = SHORTEST_IN_A_LAW if _is_law(function) else SHORTEST
@@ -288,9 +289,7 @@ def test_a_learners_folder_holds_the_notebook_alone_without_outputs(topic, root)
 
 def test_the_package_names_no_hidden_or_borrowed_module(files):
     for name, text in files.items():
-        assert "tests.hidden" not in text, name
-        assert "tests.mutants" not in text, name
-        assert "tests.variants" not in text, name
+        assert not re.search(r"(from|import) (tests|solutions)\b", text), name
 
 
 # --- that it can fail -------------------------------------------------------------
@@ -346,7 +345,6 @@ def copy(tmp_path: Path, root: Path) -> Path:
     return tmp_path
 
 
-KINDS = ("solutions", "hidden", "mutants", "variants")
 PLANTED = [("solutions", p) for p in PLACES] + [(k, PLACES[0]) for k in KINDS[1:]]
 
 

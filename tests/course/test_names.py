@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.answers import Mutant, all_mutants
+from vae_edu.build.answers import Mutant, all_mutants
 from vae_edu.build.course import authored
 from vae_edu.build.numbers import outcomes
 from vae_edu.catalogue import exercises_of

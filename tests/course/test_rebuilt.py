@@ -7,8 +7,8 @@ import os
 
 import pytest
 
-from tests.answers import Mutant
 from tests.rebuilt import FORMS, Outcome, all_rebuilt, outcome, rebuilt_modules
+from vae_edu.build.answers import Mutant
 from vae_edu.build.course import authored
 
 SHARE = 1 if os.environ.get("VAE_EDU_ALL_FORMS") else 12  # one of so many is tried

@@ -13,13 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.answers import variants_of
-from tests.audit import every_law
 from tests.unusual import unusual
 from vae_edu.build.course import authored
-from vae_edu.build.numbers import oracle_of
-from vae_edu.catalogue import exercises_of
 from vae_edu.checks.judging import run_law
+from vae_edu.lesson import find
 from vae_edu.subject import local
 
 SEEDS = int(os.environ.get("VAE_EDU_SEEDS", "1"))
@@ -41,8 +38,9 @@ def seeds(what: str) -> list[str]:
 
 def refusals(topic: str, exercise: str, answer: Any, seed: str) -> list[str]:
     """The laws that an answer breaks for a seed."""
-    subject, truth = local({exercise: answer}), oracle_of(topic)
-    judged = [run_law(x, subject, truth, seed) for x in every_law(topic, exercise)]
+    subject, lesson = local({exercise: answer}), find(topic)
+    truth, laws = lesson.oracle, lesson.every_law(exercise)
+    judged = [run_law(x, subject, truth, seed) for x in laws]
     words = f"{exercise}, seed {seed!r}"
     return [f"{words}: {v.law.name}: {v.message}" for v in judged if not v.holds]
 
@@ -73,8 +71,7 @@ def test_a_right_module_passes_for_every_seed(topic, exercise, what, answer):
 
 @pytest.mark.parametrize("topic", authored())
 def test_a_right_answer_passes_for_every_seed(topic):
-    names = [e.name for e in exercises_of(topic)]
-    for variant in (v for v in variants_of(topic) if v.exercise in names):
+    for variant in find(topic).variants:
         what = f"{variant.exercise} {variant.name}"
         for seed in seeds(what) if drawn(what) else []:
             assert refusals(topic, variant.exercise, variant.answer, seed) == []

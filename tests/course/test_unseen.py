@@ -1,31 +1,31 @@
 """Wrong answers in forms of their own are refused, and called by true names.
 
-What belongs here: how often, over all of tests/unseen. What does not: the answers.
+What belongs here: how often, over every lesson's unseen.py. What does not: the answers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from importlib import import_module
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from tests.audit import verdicts
 from tests.unseen import Unseen
+from vae_edu.build.course import authored
 from vae_edu.checks.diagnosis import Misconception, diagnose
 from vae_edu.checks.judging import run_public, score
 from vae_edu.checks.signs import SIGNS
+from vae_edu.lesson import find
 from vae_edu.subject import local
 
-FOLDER = Path(__file__).resolve().parents[1] / "unseen"
-TOPICS = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem != "__init__")
+PARTS = [(t, p) for t in authored() for p in ("unseen", "unseen_modules")]
+WRITTEN = [(topic, part) for topic, part in PARTS if find(topic).has(part)]
 NAMED, EACH = 0.8, 5
 WRONGLY = 0.1  # the aim is none; not measured anew since signs were mended
 
-per_lesson = pytest.mark.parametrize("topic", TOPICS)
+per_part = pytest.mark.parametrize(("topic", "part"), WRITTEN)
 
 
 class Judged(NamedTuple):
@@ -56,10 +56,9 @@ class Judged(NamedTuple):
 
 
 @cache
-def judged(topic: str) -> list[Judged]:
-    """Every answer of a lesson, under every law."""
-    answers = import_module(f"tests.unseen.{topic}").UNSEEN
-    return list(_each(topic.removesuffix("_modules"), answers))
+def judged(topic: str, part: str) -> list[Judged]:
+    """Every answer of one file of a lesson, under every law."""
+    return list(_each(topic, find(topic).authored(part).UNSEEN))
 
 
 def _each(topic: str, answers: list[Unseen]) -> Iterator[Judged]:
@@ -72,26 +71,26 @@ def _each(topic: str, answers: list[Unseen]) -> Iterator[Judged]:
         yield Judged(wrong, refused, score(every, 1.0), known)
 
 
-@per_lesson
-def test_all_are_refused(topic):
-    assert [str(j) for j in judged(topic) if not j.refused] == []
+@per_part
+def test_all_are_refused(topic, part):
+    assert [str(j) for j in judged(topic, part) if not j.refused] == []
 
 
-@per_lesson
-def test_few_are_called_by_a_wrong_name(topic):
-    wrongly = [str(j) for j in judged(topic) if j.known and not j.named]
-    assert len(wrongly) <= WRONGLY * len(judged(topic)), wrongly
+@per_part
+def test_few_are_called_by_a_wrong_name(topic, part):
+    wrongly = [str(j) for j in judged(topic, part) if j.known and not j.named]
+    assert len(wrongly) <= WRONGLY * len(judged(topic, part)), wrongly
 
 
-@per_lesson
-def test_most_are_called_by_a_true_one(topic):
-    unnamed = [str(j) for j in judged(topic) if not j.named]
-    assert len(unnamed) <= (1 - NAMED) * len(judged(topic)), unnamed
+@per_part
+def test_most_are_called_by_a_true_one(topic, part):
+    unnamed = [str(j) for j in judged(topic, part) if not j.named]
+    assert len(unnamed) <= (1 - NAMED) * len(judged(topic, part)), unnamed
 
 
-@per_lesson
-def test_none_earns_more_than_half_unless_for_form(topic):
-    dear = [j for j in judged(topic) if j.share > 0.5 and not of_form(j.wrong)]
+@per_part
+def test_none_earns_more_than_half_unless_for_form(topic, part):
+    dear = [j for j in judged(topic, part) if j.share > 0.5 and not of_form(j.wrong)]
     assert [str(j) for j in dear] == []
 
 
@@ -101,7 +100,7 @@ def of_form(wrong: Unseen) -> bool:
     return first is not None and first.category == "form"
 
 
-@per_lesson
-def test_there_are_enough(topic):
-    counted = [j.wrong.exercise for j in judged(topic)]
+@per_part
+def test_there_are_enough(topic, part):
+    counted = [j.wrong.exercise for j in judged(topic, part)]
     assert min(counted.count(name) for name in set(counted)) >= EACH

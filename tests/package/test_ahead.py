@@ -12,19 +12,19 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.answers import all_mutants
 from vae_edu import catalogue
+from vae_edu.build.answers import all_mutants
 from vae_edu.checks.judging import run_law
 from vae_edu.checks.law import Broken, Law
 from vae_edu.errors import CourseError
 from vae_edu.grading.verdict import ahead, verdicts
 from vae_edu.grading.verdict.ahead import ROOM, Line, Script, same, script_of
-from vae_edu.grading.verdict.verdicts import Trial, every_law, oracle_of
+from vae_edu.grading.verdict.verdicts import Trial, truth_of
 from vae_edu.grading.wall import zygote
 from vae_edu.grading.wall.process import Fork
+from vae_edu.lesson import Lesson, find
 from vae_edu.probes import Probe
 from vae_edu.subject import Engine, Request, local
-from vae_edu.work import reference_answers
 
 SEED = "seed"
 SECONDS = 20.0
@@ -48,12 +48,12 @@ def process(objects):
 
 
 def trial_of(topic):
-    return Trial(None, topic, oracle_of(topic), SEED, SECONDS)
+    return Trial(None, topic, truth_of(topic), SEED, SECONDS)
 
 
 def asked_ahead(topic, exercise, answer):
     """Verdicts up to the first broken law, and how often the line strayed."""
-    laws, trial, strayed = every_law(topic, exercise), trial_of(topic), 0
+    laws, trial, strayed = find(topic).every_law(exercise), trial_of(topic), 0
     while True:
         with process({exercise: answer}) as fork:
             line = Line(fork, [verdicts._script(trial, law) for law in laws])
@@ -64,10 +64,10 @@ def asked_ahead(topic, exercise, answer):
 
 
 def asked_singly(topic, exercise, answer):
-    laws, subject = every_law(topic, exercise), local({exercise: answer})
+    laws, subject = find(topic).every_law(exercise), local({exercise: answer})
     found = []
     for law in laws:
-        found.append(run_law(law, subject, oracle_of(topic), SEED))
+        found.append(run_law(law, subject, truth_of(topic), SEED))
         if not found[-1].holds:
             break
     return found
@@ -96,7 +96,7 @@ def test_verdicts_are_those_of_asking_one_by_one(topic, exercise):
 
 @per_exercise
 def test_a_right_answer_strays_at_most_once_a_law(topic, exercise):
-    right = reference_answers(topic)[exercise]
+    right = find(topic).reference[exercise]
     found, strayed = asked_ahead(topic, exercise, right)
     assert all(v.holds for v in found)
     assert strayed <= len(found)
@@ -107,8 +107,8 @@ def test_a_right_answer_strays_at_most_once_a_law(topic, exercise):
 
 def test_the_laws_of_functions_are_foreseen_to_the_end():
     for entry in catalogue.exercises_of("kl_divergence"):
-        for law in every_law("kl_divergence", entry.name):
-            script = script_of("kl_divergence", law, oracle_of("kl_divergence"), SEED)
+        for law in find("kl_divergence").every_law(entry.name):
+            script = script_of("kl_divergence", law, truth_of("kl_divergence"), SEED)
             assert script.whole
             assert [r.anew for r in script.requests] == [
                 i == 0 for i in range(len(script.frames))
@@ -116,12 +116,12 @@ def test_the_laws_of_functions_are_foreseen_to_the_end():
 
 
 def test_without_a_reference_nothing_is_foreseen(monkeypatch):
-    def none(topic):
+    def none(lesson):
         raise CourseError("not here")
 
-    monkeypatch.setattr(ahead, "reference_answers", none)
-    law = replace(every_law("kl_divergence", "gaussian_kl")[0], name="another")
-    script = script_of("kl_divergence", law, oracle_of("kl_divergence"), SEED)
+    monkeypatch.setattr(Lesson, "reference", property(none))
+    law = replace(find("kl_divergence").every_law("gaussian_kl")[0], name="another")
+    script = script_of("kl_divergence", law, truth_of("kl_divergence"), SEED)
     assert script == Script()
 
 

@@ -41,11 +41,10 @@ COUNT = 8
 def judge(tmp_path_factory, root):
     """A copy of what decides a grade: an edit in the checkout would change the keys."""
     copy = tmp_path_factory.mktemp("judge")
-    for name in ("vae_edu", "tests/hidden", "solutions"):
+    for name in ("vae_edu", "solutions"):
         without = shutil.ignore_patterns("__pycache__", "*.ipynb")
         shutil.copytree(root / name, copy / name, ignore=without)
-    for name in ("pyproject.toml", "tests/__init__.py"):
-        shutil.copy(root / name, copy / name)
+    shutil.copy(root / "pyproject.toml", copy)
     return copy
 
 

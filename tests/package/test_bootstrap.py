@@ -372,9 +372,11 @@ def test_both_halves_run_and_a_failure_of_either_counts(bootstrap, capfd, code):
 
 
 def test_the_halves_leave_no_test_out_and_run_none_twice(bootstrap, root):
-    there = {p.parent for p in root.glob("tests/**/test_*.py")}
+    there = {p.parent.relative_to(root) for p in root.glob("tests/**/test_*.py")}
+    lessons = {p.parent.parent for p in root.glob("solutions/**/test_*.py")}
+    there |= {p.relative_to(root) for p in lessons}
     words = {word for half in bootstrap.HALVES for word in half}
-    assert {str(p.relative_to(root)) for p in there} < words
+    assert {str(p) for p in there} < words
     assert f"--ignore={bootstrap.SLOWEST}" in bootstrap.HALVES[0]
     assert bootstrap.SLOWEST in bootstrap.HALVES[1]
     assert (root / bootstrap.SLOWEST).is_file()

@@ -247,7 +247,7 @@ def test_the_archive_has_the_scripts_at_its_root(archive):
     with zipfile.ZipFile(archive) as file:
         modes = {e.filename: e.external_attr >> 16 for e in file.infolist()}
     assert modes["run_autograder"] == modes["setup.sh"] == 0o755
-    assert f"course/tests/hidden/{TOPIC}.py" in modes
+    assert f"course/solutions/{LESSON}/hidden.py" in modes
     assert "course/vae_edu/grading/office/gradescope.py" in modes
 
 
@@ -256,7 +256,16 @@ def test_the_archive_leaves_out_what_grading_does_not_take(archive):
         names = file.namelist()
         texts = [file.read(name).decode(errors="replace") for name in names]
     assert f"course/solutions/{LESSON}/exercises.py" not in names
-    for part in ("mutants", "lesson.py", "vae_edu/build", "__pycache__", ".ipynb"):
+    for part in (
+        "mistakes.py",
+        "variants.py",
+        f"{LESSON}/lesson.py",
+        "unseen",
+        "test_",
+        "vae_edu/build",
+        "__pycache__",
+        ".ipynb",
+    ):
         assert not [name for name in names if part in name]
     assert not [text for text in texts if str(gradescope.course_root()) in text]
 

@@ -3,12 +3,11 @@ what they are told: by `check` in the notebook, and by `vae-edu judge` for a gra
 
 What belongs here: mistakes that once were unnamed, called by a wrong name, or earned
 nearly all of the points; and right answers that a seed once refused. What does not:
-every mistake in every form (tests/rebuilt, tests/mutants, tests/unseen).
+every mistake in every form (tests/rebuilt, and the lesson's mistakes.py, unseen.py).
 """
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any, NamedTuple
 
 import pytest
@@ -18,6 +17,7 @@ from vae_edu.checks.judging import score
 from vae_edu.feedback import judge
 from vae_edu.grading.verdict import judge as grading
 from vae_edu.grading.wall import process
+from vae_edu.lesson import find
 
 HEAD = "import torch\nimport torch.nn.functional as F\nfrom torch import nn\n"
 ENCODER = """
@@ -214,7 +214,7 @@ def test_nothing_is_said_of_parameters_where_sample_has_no_gradient():
 
 # --- mistakes that nothing was built from ---------------------------------------------
 
-UNSEEN: list[Unseen] = import_module("tests.unseen.building_the_vae_modules").UNSEEN
+UNSEEN: list[Unseen] = find("building_the_vae").authored("unseen_modules").UNSEEN
 
 
 @pytest.mark.parametrize("wrong", UNSEEN, ids=lambda u: u.answer.__name__)

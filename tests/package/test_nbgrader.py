@@ -22,6 +22,7 @@ from nbgrader.api import Gradebook
 from vae_edu import data, handin, runs
 from vae_edu.checks.judging import run_public
 from vae_edu.evaluate import binarized_test_set, evaluate
+from vae_edu.grading import config as configured
 from vae_edu.grading import grade_notebook, nbgrader
 from vae_edu.models import OneLayerVAE
 from vae_edu.subject import local
@@ -101,7 +102,7 @@ class Course:
         source = folder / "source" / self.lesson
         source.mkdir(parents=True)
         nbformat.write(self.solved, source / f"{self.lesson}.ipynb")
-        for name in ("lesson.py", "exercises.py"):  # as they lie in solutions/
+        for name in configured.ANSWERS:  # as they lie in solutions/
             (source / name).write_text("the answers")
         (folder / "nbgrader_config.py").write_text(configuration)
         assert self.nbgrader("generate_assignment", self.lesson).returncode == 0

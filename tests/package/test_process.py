@@ -21,7 +21,7 @@ from vae_edu.grading.verdict.verdicts import judge_lesson
 from vae_edu.grading.wall import keeper, process
 from vae_edu.grading.wall.kinds import LIMITS, Limits
 from vae_edu.grading.wall.process import Budget, Sessions
-from vae_edu.work import reference_file
+from vae_edu.lesson import find
 
 SECONDS = 120
 TOPIC = "kl_divergence"
@@ -170,7 +170,7 @@ def passes(zygote: process.Zygote, one: Submission, topic: str = TOPIC) -> bool:
 
 def test_one_made_for_another_lesson_is_not_taken(zygote):
     assert passes(zygote, submission())
-    solved = reference_file("elbo").read_text()
+    solved = find("elbo").file("exercises").read_text()
     assert passes(zygote, submission(solved, "discrete_elbo"), "elbo")
     assert passes(zygote, submission())
 

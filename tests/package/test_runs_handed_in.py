@@ -17,11 +17,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from tests.answers import variants_of
 from tests.architectures import REFUSED, RIGHT, Plain
 from vae_edu import data, evaluate, handin, operations, runs, train
 from vae_edu.evaluate import Factored, _Readable
 from vae_edu.grading.verdict import run_folder
+from vae_edu.lesson import find
 from vae_edu.program import Program, ProgramError
 from vae_edu.train import TrainConfig, TrainError
 
@@ -111,7 +111,7 @@ def test_the_fast_form_is_taken_for_a_last_layer_alone_and_gives_the_same(name):
 
 LOSSES = {
     v.name: v.answer
-    for v in variants_of("building_the_vae")
+    for v in find("building_the_vae").variants
     if v.exercise == "negative_elbo"
 }
 

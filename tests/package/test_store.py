@@ -80,7 +80,7 @@ def test_lesson_seed_and_policy_decide(key, tmp_path):
 @pytest.mark.parametrize(
     ("file", "decides"),
     [
-        ("tests/hidden/x.py", True),
+        ("solutions/04_x/hidden.py", True),
         ("vae_edu/checks/x.json", True),
         ("vae_edu/grading/wall/x.py", True),
         ("vae_edu/grading/verdict/x.py", True),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Iterable
 from contextlib import contextmanager
@@ -57,7 +56,6 @@ def command(lessons: list[str], target: str | None, *, execute: bool) -> int:
     """`vae-edu build`: say what is written."""
     topics = [catalogue.topic_of(lesson) for lesson in lessons] or authored()
     root = Path(target) if target else course_root()
-    sys.path.insert(0, str(course_root()))  # the oracles and mutants are in tests/
     for path in build(topics, root, execute=execute):
         print(f"built {path.relative_to(root)}")
     return 0

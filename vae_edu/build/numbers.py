@@ -1,7 +1,6 @@
 """The recorded numbers of a lesson: true values from oracles, fingerprints of mistakes.
 
-Reads the instructor's side (`tests/hidden`, `tests/mutants`); what it writes holds no
-code.
+Reads a lesson's authored side; what it writes holds no code.
 """
 
 from __future__ import annotations
@@ -9,28 +8,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 from typing import Any
 
-from vae_edu.catalogue import exercises_of
+from vae_edu.build.answers import all_mutants
 from vae_edu.checks.diagnosis import EXAMINATION, examination_of
 from vae_edu.checks.draw import Draw
-from vae_edu.checks.judging import Verdict, laws_of, run_law
-from vae_edu.checks.law import OracleTruth
+from vae_edu.checks.judging import Verdict, run_law
 from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth, RecordingTruth
 from vae_edu.errors import CourseError
+from vae_edu.lesson import find
 from vae_edu.subject import Subject, local
-from vae_edu.work import reference_answers
-
-
-def oracle_of(topic: str) -> OracleTruth:
-    """The independent oracles of a lesson."""
-    return OracleTruth(local(import_module(f"tests.hidden.{topic}").ORACLES))
 
 
 def record(topic: str) -> str:
     """The text of `vae_edu/checks/recorded/<topic>.json`."""
-    names = [e.name for e in exercises_of(topic)]
+    names = [e.name for e in find(topic).exercises]
     truth = {name: truths(topic, name) for name in names}
     known = {name: _mistakes(topic, name) for name in names}
     table = {"truth": truth, "misconceptions": known}
@@ -40,8 +32,9 @@ def record(topic: str) -> str:
 @cache
 def truths(topic: str, exercise: str) -> dict[str, Any]:
     """What the oracles say to each public law of an exercise."""
-    reference = local(reference_answers(topic))
-    asked: dict[str, Any] = {x.name: x.body for x in laws_of(topic).of(exercise)}
+    lesson = find(topic)
+    reference = local(lesson.reference)
+    asked: dict[str, Any] = {x.name: x.body for x in lesson.laws.of(exercise)}
     if examine := examination_of(topic, exercise):
         asked[EXAMINATION] = examine
     return {
@@ -52,7 +45,7 @@ def truths(topic: str, exercise: str) -> dict[str, Any]:
 def _said(
     topic: str, exercise: str, name: str, body: Callable[..., Any], reference: Subject
 ) -> list[Any]:
-    recording = RecordingTruth(oracle_of(topic))
+    recording = RecordingTruth(find(topic).oracle)
     body(reference, recording, Draw(f"{PUBLIC_SEED}/{exercise}/{name}"))
     return recording.said  # a law that is broken here is the author's error
 
@@ -63,13 +56,13 @@ def outcomes(topic: str, exercise: str) -> list[tuple[Any, list[Verdict]]]:
 
     Found once in a process: the build, the drift test and the audit ask for it.
     """
-    truth = truths(topic, exercise)
+    truth, laws = truths(topic, exercise), find(topic).laws.of(exercise)
     found = []
-    for mutant in import_module("tests.answers").all_mutants(topic, exercise):
+    for mutant in all_mutants(topic, exercise):
         subject = local({exercise: mutant.answer})
         verdicts = [
             run_law(law, subject, RecordedTruth(truth[law.name]), PUBLIC_SEED)
-            for law in laws_of(topic).of(exercise)
+            for law in laws
         ]
         found.append((mutant, verdicts))
     return found

@@ -6,7 +6,7 @@ with simple functions of the true value (its negative, its mean over the batch, 
 Where they agree in every number, the mistake has a name, however it was written.
 
 What belongs here: changes that make sense for any function of the course. What does
-not: laws, and mistakes of one exercise (tests/mutants).
+not: laws, and mistakes of one exercise (mistakes.py).
 """
 
 from __future__ import annotations

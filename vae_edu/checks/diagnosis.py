@@ -13,15 +13,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 from vae_edu.checks.alternatives import add_signs
 from vae_edu.checks.draw import Draw
-from vae_edu.checks.judging import Verdict, laws_of
+from vae_edu.checks.judging import Verdict
 from vae_edu.checks.law import VALUE, Examination, attempt
-from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth, alike, table
+from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth, alike
 from vae_edu.checks.signs import Sign, of_error
+from vae_edu.lesson import find
 from vae_edu.subject import Subject
 
 COUNT = 100  # a whole number above it is no coincidence
@@ -51,7 +51,7 @@ def diagnose(
     broken = [v for v in verdicts if not v.holds and not v.law.hidden]
     if not broken or any(v.kind == "unfinished" for v in broken):
         return None
-    rows = table(topic)["misconceptions"].get(exercise, [])
+    rows = find(topic).recorded["misconceptions"].get(exercise, [])
     if known := _named(_in_every_law(rows, broken)):
         return known
     found = examined(topic, exercise, subject)
@@ -127,10 +127,10 @@ def _telling(seen: Sequence[Any]) -> bool:
 @cache
 def examination_of(topic: str, exercise: str) -> Examination | None:
     """How a broken answer to an exercise is examined."""
-    laws = laws_of(topic)
-    if exercise in laws.examinations:
-        return laws.examinations[exercise]
-    cases = getattr(import_module(f"vae_edu.checks.{topic}"), "CASES", {})
+    lesson = find(topic)
+    if exercise in lesson.laws.examinations:
+        return lesson.laws.examinations[exercise]
+    cases = lesson.cases
     return add_signs(cases[exercise]) if exercise in cases else None
 
 
@@ -139,7 +139,7 @@ def examined(topic: str, exercise: str, subject: Subject) -> Sign | None:
     examine = examination_of(topic, exercise)
     if examine is None:
         return None
-    said = table(topic)["truth"].get(exercise, {}).get(EXAMINATION, ())
+    said = find(topic).recorded["truth"].get(exercise, {}).get(EXAMINATION, ())
     draw = Draw(f"{PUBLIC_SEED}/{exercise}/{EXAMINATION}")
     return attempt(lambda: examine(subject, RecordedTruth(said), draw))
 

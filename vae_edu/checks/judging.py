@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any
 
 from vae_edu.checks.draw import Draw
@@ -15,13 +14,13 @@ from vae_edu.checks.law import (
     VALUE,
     Broken,
     Law,
-    Laws,
     Truth,
     of_dtype,
     of_writing,
 )
-from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth, Witness, table
+from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth, Witness
 from vae_edu.checks.signs import Sign
+from vae_edu.lesson import find
 from vae_edu.subject import Request, Subject, SubjectError
 
 
@@ -45,11 +44,6 @@ class Verdict:
     last: Request | None = None
     built: Request | None = None
     sign: Sign | None = None
-
-
-def laws_of(topic: str) -> Laws:
-    """The public laws of a lesson."""
-    return import_module(f"vae_edu.checks.{topic}").LAWS
 
 
 def run_law(
@@ -87,9 +81,10 @@ def run_public(topic: str, exercise: str, subject: Subject) -> list[Verdict]:
 
     An unfinished exercise is noticed at the first law, and the others are not tried.
     """
-    said = table(topic)["truth"].get(exercise, {})
+    lesson = find(topic)
+    said = lesson.recorded["truth"].get(exercise, {})
     verdicts: list[Verdict] = []
-    for law in laws_of(topic).of(exercise):
+    for law in lesson.laws.of(exercise):
         truth = RecordedTruth(said.get(law.name, ()))
         verdicts.append(run_law(law, subject, truth, PUBLIC_SEED))
         if verdicts[-1].kind == "unfinished":

@@ -8,19 +8,16 @@ learner's outcome is compared with these. No code, right or wrong, is kept.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from vae_edu.checks.law import NoTruth, Truth
-from vae_edu.errors import CourseError
 from vae_edu.subject import Answer, Request, Subject, SubjectError, Wrong
 
 PUBLIC_SEED = "public"
@@ -287,16 +284,3 @@ def _alike(seen: Any, known: Any) -> bool:
     if isinstance(seen, list) and isinstance(known, list):
         return abs(seen[0] - known[0]) <= known[1]
     return bool(seen == known)
-
-
-@cache
-def table(topic: str) -> dict[str, Any]:
-    """The recorded numbers of a lesson: {"truth": ..., "misconceptions": ...}."""
-    path = Path(__file__).parent / "recorded" / f"{topic}.json"
-    if not path.exists():
-        raise CourseError(
-            f"The recorded values of lesson {topic!r} are missing ({path.name} in "
-            "vae_edu/checks/recorded). In a checkout, `make build` writes them; "
-            "otherwise install vae_edu again."
-        )
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -24,7 +24,10 @@ AUTOGRADE = (
 )
 
 
-ANSWERS = ("lesson.py", "exercises.py")  # the authored sources, beside a notebook
+ANSWERS = (  # the authored sources, beside a notebook
+    *("lesson.py", "exercises.py", "hidden.py", "mistakes.py", "variants.py"),
+    *("unseen.py", "unseen_modules.py", "test_equations.py"),
+)
 STUB = "# YOUR CODE HERE\nraise NotImplementedError('replace this line by your answer')"
 
 

@@ -15,7 +15,8 @@ from vae_edu import catalogue
 from vae_edu.aside import caught
 from vae_edu.checks.judging import Verdict, run_law
 from vae_edu.feedback import CheckFailed
-from vae_edu.grading.verdict.verdicts import every_law, oracle_of
+from vae_edu.grading.verdict.verdicts import truth_of
+from vae_edu.lesson import find
 from vae_edu.subject import local
 
 
@@ -26,8 +27,8 @@ def check_hidden(answer: Any) -> None:
     nothing of the inputs; CourseError where the hidden laws are not installed.
     """
     entry = catalogue.find(getattr(answer, "__name__", repr(answer)))
-    subject, truth = local({entry.name: answer}), oracle_of(entry.topic)
-    laws, seed = every_law(entry.topic, entry.name), secrets.token_hex(16)
+    subject, truth = local({entry.name: answer}), truth_of(entry.topic)
+    laws, seed = find(entry.topic).every_law(entry.name), secrets.token_hex(16)
     with caught():  # and not shown: it may hold an input
         verdicts = [run_law(law, subject, truth, seed) for law in laws]
     broken = [v for v in verdicts if not v.holds]

@@ -30,7 +30,7 @@ from vae_edu.learner.statements import (
     statements,
 )
 
-COURSE = ("vae_edu_work.", "vae_edu_reference.", "vae_edu.exercises.")
+COURSE = ("vae_edu_work.", "vae_edu_authored.", "vae_edu.exercises.")
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,12 @@ import tempfile
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from vae_edu.errors import CourseError
 from vae_edu.grading.office.report import table
+from vae_edu.lesson import find
 from vae_edu.paths import course_root
 
 LESSON, TOPIC = "04_kl_divergence", "kl_divergence"
@@ -179,9 +179,7 @@ def _changed(solved: dict[str, Any], code: str) -> str:
 
 def _mistakes() -> list[tuple[str, str]]:
     """Famous mistakes of `gaussian_kl`, as learners write them."""
-    sys.path.insert(0, str(course_root()))
-    register = import_module(f"tests.mutants.{TOPIC}").REGISTER
-    mine = [m for m in register.mutants if m.exercise == "gaussian_kl"][:MISTAKES]
+    mine = [m for m in find(TOPIC).mistakes if m.exercise == "gaussian_kl"][:MISTAKES]
     return [(m.name, _source(m.answer)) for m in mine]
 
 

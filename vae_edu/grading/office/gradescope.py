@@ -32,6 +32,7 @@ from vae_edu.grading.office.report import heading
 from vae_edu.grading.verdict import run_folder
 from vae_edu.grading.verdict.grade import ExerciseGrade, Finding, Grade, grade_notebook
 from vae_edu.grading.wall.kinds import REQUIRE
+from vae_edu.lesson import find
 from vae_edu.paths import course_root
 from vae_edu.run_files import MANIFEST
 
@@ -330,11 +331,10 @@ def needed(topic: str) -> Iterator[str]:
         hidden = "__pycache__" in name or "/." in name
         if path.is_file() and not hidden and not name.startswith("vae_edu/build/"):
             yield name
-    for name in ("__init__", "hidden/__init__", f"hidden/{topic}"):
-        yield f"tests/{name}.py"
+    authored = [find(topic).file("hidden")]
     for earlier in catalogue.TOPICS[: catalogue.TOPICS.index(topic)]:
-        if catalogue.exercises_of(earlier):
-            yield f"solutions/{catalogue.folder_of(earlier)}/exercises.py"
+        authored.append(find(earlier).file("exercises"))
+    yield from (path.relative_to(root).as_posix() for path in authored)
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ from vae_edu.grading.office.fingerprints import Looks
 from vae_edu.grading.office.report import table
 from vae_edu.grading.verdict.answers import cells_of, read
 from vae_edu.grading.verdict.plain import printable
+from vae_edu.lesson import find
 from vae_edu.paths import course_root
-from vae_edu.work import reference_file
 
 ALIKE = 0.5  # share of the rarer fingerprints from which an answer is listed
 FEWEST = 4  # fingerprints in common from which it is
@@ -150,7 +150,8 @@ def gather(found: Iterable[tuple[str, Path]], topic: str) -> Hall:
 def known(topic: str) -> Looks:
     """What everybody was given, and what the reference holds."""
     root, name = course_root(), catalogue.folder_of(topic)
-    files = [root / "vae_edu" / "exercises" / f"{topic}.py", reference_file(topic)]
+    stubs = root / "vae_edu" / "exercises" / f"{topic}.py"
+    files = [stubs, find(topic).file("exercises")]
     pieces = [f.read_text(encoding="utf-8") for f in files if f.exists()]
     released = root / "notebooks" / name / f"{name}.ipynb"
     if released.exists():

@@ -35,7 +35,7 @@ OLD = 3600.0  # seconds after which one of another machine has been left behind
 _JUDGES = (
     *("vae_edu/checks/**/*.py", "vae_edu/checks/**/*.json", "vae_edu/exercises/*.py"),
     *("vae_edu/grading/wall/*.py", "vae_edu/grading/verdict/*.py", "vae_edu/*.py"),
-    *("tests/hidden/*.py", "solutions/*/exercises.py"),
+    *("solutions/*/hidden.py", "solutions/*/exercises.py"),
 )
 _FACES = ("cli.py", "doctor.py")
 

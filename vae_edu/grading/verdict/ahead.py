@@ -28,8 +28,8 @@ from vae_edu.checks.law import Law, Truth
 from vae_edu.errors import CourseError
 from vae_edu.grading.wall import wire
 from vae_edu.grading.wall.process import Budget, Fork, hand_over, reply_of
+from vae_edu.lesson import find
 from vae_edu.subject import Answer, Engine, Request, Subject, SubjectError
-from vae_edu.work import reference_answers
 
 ROOM = 32 * 2**10  # bytes under way that a socket holds while nobody reads them
 SCRIPTS = 1024  # laws whose scripts are kept
@@ -70,7 +70,7 @@ class _Same:
 @lru_cache(SCRIPTS)
 def _script(topic: str, law: Law, truth: _Same, seed: str) -> Script:
     try:
-        reference = reference_answers(topic)
+        reference = find(topic).reference
     except CourseError:
         return Script()
     asked, held = _asked(law, Engine(reference).perform, truth.truth, seed)

@@ -6,26 +6,25 @@ does not: files, scores in a gradebook, words for a learner.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import import_module
+from operator import itemgetter
 from typing import Any
 
 from vae_edu.checks.diagnosis import Misconception, diagnose
-from vae_edu.checks.judging import Verdict, laws_of, worth
+from vae_edu.checks.judging import Verdict, worth
 from vae_edu.checks.judging import run_law as _run_law
-from vae_edu.checks.law import VALUE, Law, OracleTruth, Truth
-from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth, table
+from vae_edu.checks.law import VALUE, Law, Truth
+from vae_edu.checks.record import PUBLIC_SEED, RecordedTruth
 from vae_edu.errors import CourseError
 from vae_edu.grading.verdict.ahead import Line, Script, script_of
 from vae_edu.grading.verdict.answers import Submission
 from vae_edu.grading.verdict.truth import RememberedTruth
 from vae_edu.grading.wall.process import GONE_SECONDS, Budget, Sessions, Zygote
-from vae_edu.paths import course_root
-from vae_edu.subject import SubjectError, local
+from vae_edu.lesson import find
+from vae_edu.subject import SubjectError
 
 LAW_SECONDS = 20.0
 PATIENCE = 2  # laws that may run out of time before the others are not tried
@@ -72,7 +71,7 @@ def judge_lesson(
     budget = Budget(IN_ALL * seconds)
     with closing(Sessions(zygote, submission, topic, seconds, budget)) as sessions:
         sessions.begin()
-        trial = Trial(sessions, topic, oracle_of(topic), seed, seconds, again, budget)
+        trial = Trial(sessions, topic, truth_of(topic), seed, seconds, again, budget)
         judged = judge_exercises(trial, submission.wanted)
         broken = {name: j for name, j in judged.items() if j.explicable}
         if broken:  # what is explained may say nothing of hidden inputs
@@ -103,7 +102,7 @@ class Trial:
 
     def laws(self, exercise: str) -> list[Law]:
         """Every law of an exercise; a CourseError where there is none."""
-        if not (laws := every_law(self.topic, exercise)):
+        if not (laws := find(self.topic).every_law(exercise)):
             raise CourseError(f"The exercise {exercise!r} has no laws to judge it by.")
         return laws
 
@@ -229,8 +228,9 @@ def _public(
 
     One after the other in one process, as there; in a new one after a crash or a hang.
     """
-    said = table(topic)["truth"].get(exercise, {})
-    laws = laws_of(topic).of(exercise)
+    lesson = find(topic)
+    said = lesson.recorded["truth"].get(exercise, {})
+    laws = lesson.laws.of(exercise)
     verdicts: list[Verdict] = []
     with ExitStack() as stack:
         line: Line | None = None
@@ -309,31 +309,12 @@ def _died(law: Law) -> Verdict:
     return Verdict(law, False, "died", "not tried: the answer's process has died")
 
 
-def every_law(topic: str, exercise: str) -> list[Law]:
-    """Public laws, then hidden ones."""
-    return [*laws_of(topic).of(exercise), *hidden(topic).LAWS.of(exercise)]
-
-
-def oracle_of(topic: str) -> Truth:
+def truth_of(topic: str) -> Truth:
     """The independent oracles of a lesson, asked once for each question."""
-    oracles = hidden(topic).ORACLES
-    return _remembered(topic, tuple(sorted((n, o) for n, o in oracles.items())))
+    oracles = find(topic).authored("hidden").ORACLES
+    return _remembered(topic, tuple(sorted(oracles.items(), key=itemgetter(0))))
 
 
 @cache
 def _remembered(topic: str, oracles: tuple[tuple[str, Any], ...]) -> Truth:
-    return RememberedTruth(OracleTruth(local(dict(oracles))))
-
-
-@cache
-def hidden(topic: str) -> Any:
-    """A lesson's hidden laws and oracles, which only a full checkout has."""
-    root = str(course_root())
-    if not (course_root() / "tests" / "hidden").is_dir():
-        raise CourseError(
-            "Judging needs the instructor's side of the course (tests/hidden), which "
-            "this copy does not have. Use a full checkout."
-        )
-    if root not in sys.path:
-        sys.path.insert(0, root)
-    return import_module(f"tests.hidden.{topic}")
+    return RememberedTruth(find(topic).oracle)

@@ -33,8 +33,8 @@ from vae_edu.grading.wall.kinds import (
     kinds,
 )
 from vae_edu.grading.wall.light import spare_the_compiler
+from vae_edu.lesson import find
 from vae_edu.subject import SubjectError
-from vae_edu.work import reference_file
 
 START_SECONDS = 120.0  # patience with a zygote on a busy machine
 GONE_SECONDS = 5.0  # patience with the end of a killed session
@@ -443,7 +443,7 @@ def _late() -> SubjectError:
 def earlier_sources(topic: str) -> dict[str, str]:
     """The reference answers of the lessons before this one, as text, in order."""
     before = catalogue.TOPICS[: catalogue.TOPICS.index(topic)]
-    files = {t: reference_file(t) for t in before}
+    files = {t: find(t).file("exercises") for t in before}
     return {t: f.read_text(encoding="utf-8") for t, f in files.items() if f.exists()}
 
 

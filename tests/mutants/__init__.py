@@ -1,1 +1,0 @@
-"""Plausible wrong answers, one module a lesson, each naming its misconception."""

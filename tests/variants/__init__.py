@@ -1,1 +1,0 @@
-"""Right answers written differently, one module a lesson: none may be refused."""
