@@ -15,7 +15,6 @@ from torch import Tensor
 
 from vae_edu.checks.record import SINGLE, alike, decode, largest
 
-
 # Mistakes whose numbers are the rounding of this processor and nothing else: a mistake,
 # and the law ("" for each) whose inputs it makes singular.
 _NOISE = (
