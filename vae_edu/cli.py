@@ -78,10 +78,17 @@ def _build(verbs: Verbs) -> None:
     parser.add_argument(
         "--no-execute", action="store_true", help="keep the outputs that are there"
     )
+    parser.add_argument(
+        "--new", metavar="NN_TOPIC", help="the files of a new lesson, to be filled"
+    )
 
     def run(args: argparse.Namespace) -> int:
-        from vae_edu.build import course
+        from vae_edu.build import course, new
 
+        if args.new is not None and (args.lessons or args.to):
+            raise CourseError("--new stands alone: it builds nothing.")
+        if args.new is not None:
+            return new.command(args.new)
         return course.command(args.lessons, args.to, execute=not args.no_execute)
 
     parser.set_defaults(run=run)

@@ -26,6 +26,7 @@ from vae_edu.build.source import stubbed
 from vae_edu.catalogue import exercises_of, folder_of
 from vae_edu.checks.record import alike, table
 from vae_edu.errors import CourseError
+from vae_edu.grading.config import ANSWERS
 
 LESSONS = course.authored()
 
@@ -225,6 +226,11 @@ def test_nbgrader_generates_the_committed_notebook_and_nothing_else(
 ):
     made = files_in(released / "notebooks" / folder_of(topic))
     assert made == {learner_path(topic).name: (root / learner_path(topic)).read_bytes()}
+
+
+def test_every_authored_file_is_withheld_from_learners(root):
+    files = {p.name for p in (root / "solutions").glob("*/*") if p.is_file()}
+    assert {name for name in files if not name.endswith(".ipynb")} <= set(ANSWERS)
 
 
 @per_lesson

@@ -20,22 +20,34 @@ from nbformat import NotebookNode
 
 from vae_edu import catalogue
 from vae_edu.build.keep import keep
+from vae_edu.build.new import FOLDER, refuse_unwritten
 from vae_edu.build.notebook import notebook, released
 from vae_edu.build.source import read_exercises, stub_module
 from vae_edu.errors import CourseError
+from vae_edu.lesson import find
 from vae_edu.paths import course_root
 
 CELL_SECONDS = 120
 
 
+def sources() -> dict[str, Path]:
+    """The authored folder of each topic in solutions/, in the order of the numbers."""
+    found = sorted((course_root() / "solutions").glob("*/lesson.py"))
+    named = [(FOLDER.fullmatch(p.parent.name), p.parent) for p in found]
+    ordered = sorted((int(m[1]), m[2], folder) for m, folder in named if m)
+    return {topic: folder for _, topic, folder in ordered}
+
+
 def lesson_folder(topic: str) -> Path:
-    """A lesson's authored folder."""
-    return course_root() / "solutions" / catalogue.folder_of(topic)
+    """A lesson's authored folder, also of one that was never built."""
+    known = sources()
+    return known[topic] if topic in known else find(topic).file("lesson").parent
 
 
 def authored() -> list[str]:
-    """The topics that have sources, in order."""
-    return [t for t in catalogue.TOPICS if (lesson_folder(t) / "lesson.py").exists()]
+    """The topics that have sources and are built, in order."""
+    known = sources()
+    return [topic for topic in catalogue.TOPICS if topic in known]
 
 
 def build(topics: Iterable[str], target: Path, *, execute: bool = True) -> list[Path]:
@@ -45,7 +57,11 @@ def build(topics: Iterable[str], target: Path, *, execute: bool = True) -> list[
     instructor's notebooks and keep their outputs; otherwise they keep those they have.
     """
     topics = list(topics)
+    for topic in topics:
+        checks = course_root() / "vae_edu" / "checks" / f"{topic}.py"
+        refuse_unwritten(lesson_folder(topic), checks)
     written = [build_stub(t, target) for t in topics]
+    _expect_stubs(topics)
     written += [build_numbers(t, target) for t in topics]
     for topic in topics:
         written += build_notebooks(topic, target, execute=execute)
@@ -54,19 +70,38 @@ def build(topics: Iterable[str], target: Path, *, execute: bool = True) -> list[
 
 def command(lessons: list[str], target: str | None, *, execute: bool) -> int:
     """`vae-edu build`: say what is written."""
-    topics = [catalogue.topic_of(lesson) for lesson in lessons] or authored()
+    topics = [*map(_topic_of, lessons)] or [*sources()]
     root = Path(target) if target else course_root()
     for path in build(topics, root, execute=execute):
         print(f"built {path.relative_to(root)}")
     return 0
 
 
+def _topic_of(lesson: str) -> str:
+    """As `catalogue.topic_of`, of lessons that were never built, too."""
+    for topic, folder in sources().items():
+        number = folder.name.partition("_")[0]
+        if lesson.strip() in (topic, folder.name, number, str(int(number))):
+            return topic
+    return catalogue.topic_of(lesson)
+
+
+def _expect_stubs(topics: Iterable[str]) -> None:
+    """The numbers are made with the stubs that this package has."""
+    for topic in topics:
+        if topic not in catalogue.TOPICS:
+            name = lesson_folder(topic).name
+            raise CourseError(
+                f"{name} is new: build it in the checkout first (vae-edu build {name})."
+            )
+
+
 def build_stub(topic: str, target: Path) -> Path:
     """`vae_edu/exercises/<topic>.py`."""
-    source = read_exercises(lesson_folder(topic))
-    path = target / "vae_edu" / "exercises" / f"{topic}.py"
-    catalogue.exercises_of.cache_clear()
-    return _put(path, stub_module(source, topic))
+    text = stub_module(read_exercises(lesson_folder(topic)), lesson_folder(topic).name)
+    path = _put(target / "vae_edu" / "exercises" / f"{topic}.py", text)
+    catalogue.forget()
+    return path
 
 
 def build_numbers(topic: str, target: Path) -> Path:
@@ -85,7 +120,7 @@ def build_numbers(topic: str, target: Path) -> Path:
 
 def build_notebooks(topic: str, target: Path, *, execute: bool) -> list[Path]:
     """The instructor's notebook and the learner's."""
-    folder = catalogue.folder_of(topic)
+    folder = lesson_folder(topic).name
     book = notebook(lesson_folder(topic))
     solution = target / "solutions" / folder / f"{folder}.ipynb"
     learner = target / "notebooks" / folder / f"{folder}.ipynb"

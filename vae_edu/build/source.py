@@ -27,7 +27,7 @@ class Definition:
 def definitions(source: str) -> list[Definition]:
     """The declared exercises of a module, in order; undeclared ones are an error."""
     lines = source.splitlines(keepends=True)
-    found = []
+    found: list[Definition] = []
     for node in ast.parse(source).body:
         if not isinstance(node, ast.FunctionDef | ast.ClassDef):
             continue
@@ -36,6 +36,8 @@ def definitions(source: str) -> list[Definition]:
                 f"{node.name} in exercises.py is not declared: its text would be lost "
                 "in the stubs. Put helpers inside the exercise."
             )
+        if any(node.name == known.name for known in found):
+            raise CourseError(f"exercises.py has two exercises called {node.name!r}.")
         first = node.decorator_list[0].lineno - 1
         declaration = "".join(lines[first : node.lineno - 1])
         text = "".join(lines[node.lineno - 1 : node.end_lineno])
@@ -59,23 +61,33 @@ def stubbed(text: str, message: str) -> str:
     return REGION.sub(rf'\g<indent>raise NotImplementedError("{message}")\n', text)
 
 
-def stub_module(source: str, topic: str) -> str:
-    """The module `vae_edu/exercises/<topic>.py`."""
-    folder = catalogue.folder_of(topic)
+def stub_module(source: str, folder: str) -> str:
+    """The module `vae_edu/exercises/<topic>.py` of the lesson in a folder."""
+    lesson, _, topic = folder.partition("_")
     cards = {e.name: e.card for e in catalogue.cards_in(source, topic)}
     parts = []
     for item in definitions(source):
+        _expect_number(item.name, cards[item.name], folder)
         number = cards[item.name].number
         message = f"Exercise {number}: fill it in in notebooks/{folder}"
         parts.append(item.declaration + stubbed(item.text, message).rstrip("\n") + "\n")
     doc = (
-        f'"""Lesson {folder[:2]}: the stubs of its exercises, '
+        f'"""Lesson {lesson}: the stubs of its exercises, '
         "built from the instructor's source.\n\n"
         "Your own answers, in work/, take their places when this is imported.\n"
         '"""\n'
     )
     body = "\n\n".join(["\n" + p for p in parts])
     return f"{doc}\n{_imports(source)}{body}\n\nresolve(globals())\n"
+
+
+def _expect_number(name: str, card: catalogue.Card, folder: str) -> None:
+    number = int(folder.partition("_")[0])
+    if card.number.partition(".")[0] != str(number):
+        raise CourseError(
+            f"{folder}/exercises.py: the card of {name} says {card.number}, which is "
+            f"no exercise of lesson {number}."
+        )
 
 
 def _imports(source: str) -> str:

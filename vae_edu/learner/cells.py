@@ -227,6 +227,7 @@ class _Search:
     def exercise(self, value: Any) -> catalogue.Exercise | None:
         """The exercise that an object answers, by its name."""
         known = {e.name: e for e in catalogue.all_exercises()}
+        known |= {e.name: e for e in catalogue.exercises_of(self.topic)}
         return known.get(str(getattr(value, "__name__", "")))
 
     def exercise_of_the_course(self, name: str, entry: catalogue.Exercise) -> None:

@@ -142,7 +142,7 @@ def read_lesson(path: Path, topic: str | None) -> tuple[Submission, str]:
     """
     submission = read(path, None)
     if topic is None:
-        held = Counter(catalogue.find(name).topic for name in submission.wanted)
+        held = _lessons_of(submission)
         if not held:
             raise CourseError(f"{path.name}: {submission.problem}")
         topic = held.most_common(1)[0][0]
@@ -162,9 +162,15 @@ def from_cells(cells: Sequence[dict[str, Any]], topic: str) -> Submission:
     return _narrowed(Submission(path, pieces, wanted, problem), topic)
 
 
+def _lessons_of(submission: Submission) -> Counter[str]:
+    """How many exercises of each lesson a submission holds, by their names."""
+    wanted = set(submission.wanted)
+    return Counter(e.topic for e in catalogue.all_exercises() if e.name in wanted)
+
+
 def _narrowed(submission: Submission, topic: str) -> Submission:
     """Only the exercises of a lesson are wanted; a problem where all are another's."""
-    held = Counter(catalogue.find(name).topic for name in submission.wanted)
+    held = _lessons_of(submission)
     if held and not held[topic]:
         other = catalogue.folder_of(held.most_common(1)[0][0])
         submission.problem = f"it holds the exercises of {other}"
@@ -293,7 +299,8 @@ def defined(pieces: Iterable[str]) -> list[str]:
         for piece in pieces
         for name in (_known_names if len(piece) < LONG else _defined_names)(piece)
     }
-    return [e.name for e in catalogue.all_exercises() if e.name in names]
+    known = (e.name for e in catalogue.all_exercises() if e.name in names)
+    return [*dict.fromkeys(known)]
 
 
 def _defined_names(piece: str) -> set[str]:

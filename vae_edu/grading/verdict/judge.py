@@ -92,12 +92,12 @@ def _judge_topic(
             _unjudged(submission.path, name, f"{error.kind}: {error.message}")
             for name in submission.wanted
         ]
-    return [_result(submission, judgement) for judgement in judged.values()]
+    return [_result(submission, topic, judgement) for judgement in judged.values()]
 
 
-def _result(submission: Submission, judged: Judgement) -> Result:
+def _result(submission: Submission, topic: str, judged: Judgement) -> Result:
     exercise = judged.verdicts[0].law.exercise
-    points = float(catalogue.find(exercise).card.points)
+    points = float(catalogue.find(exercise, topic).card.points)
     result = Result(str(submission.path), exercise, judged.passed, max_score=points)
     result.score = points if judged.passed else score(judged.verdicts, points)
     result.failures = [
