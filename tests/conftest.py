@@ -57,13 +57,14 @@ def _marker(topic: str) -> str:
 
 
 def _topics_of(item: pytest.Item) -> set[str]:
-    """The lessons in a test's parameters, or in its file's name."""
+    """The lessons in a test's parameters, or whose folder it lies in."""
+    from vae_edu import catalogue
+
     call = getattr(item, "callspec", None)
     values = list(call.params.values()) if call else []
     named = [v if isinstance(v, str) else getattr(v, "topic", None) for v in values]
-    found = {topic for topic in _topics() if topic in named}
-    own = (t for t in _topics() if item.path.stem == f"test_equations_{_marker(t)[6:]}")
-    return found | {*own}
+    named += [item.path.parent.name.partition("_")[2]]
+    return {topic for topic in catalogue.TOPICS if topic in named}
 
 
 def pytest_unconfigure() -> None:
