@@ -22,6 +22,7 @@ from vae_edu.checks.judging import Verdict, run_public, worth
 from vae_edu.checks.law import VALUE
 from vae_edu.checks.recipe import recipe
 from vae_edu.checks.standard import spelled
+from vae_edu.light import spare_the_compiler
 from vae_edu.subject import local
 
 _THINK = {
@@ -239,6 +240,7 @@ def judge(answer: Any) -> Feedback:
     if isinstance(answer, str) or _from_work(answer):
         work.refresh(entry.topic)
         answer = getattr(module, name)
+    spare_the_compiler()  # the first check need not wait for it
     note = work.note(name, answer)
     with caught() as aside:  # of a case with one image: its verdict says more
         warnings.filterwarnings("ignore", r"(var|std)\w*\(\): degrees of freedom")

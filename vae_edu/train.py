@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 from vae_edu import data
 from vae_edu.errors import one_line
+from vae_edu.light import spare_the_compiler
 from vae_edu.models import latent_dim_of, log_importance_weights
 from vae_edu.rehearsal import TrainError, expect_data, probe, rehearse, same_probe
 
@@ -671,6 +672,7 @@ def train(
     Raises TrainError for images, sizes, a device, a model or a loss that do not do,
     before the first epoch.
     """
+    spare_the_compiler()  # the first step need not wait for it
     config = config or TrainConfig()
     trainer = Trainer(model, images, config, loss, latent_dim)
     trainer.rehearse()

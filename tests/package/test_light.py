@@ -8,7 +8,7 @@ import sys
 PART = "torch._dynamo.config"
 SPARED = f"""
 import sys, torch
-from vae_edu.grading.wall.light import spare_the_compiler
+from vae_edu.light import spare_the_compiler
 spare_the_compiler()
 weight = torch.ones(3, requires_grad=True)
 optimizer = torch.optim.Adam([weight], lr=0.5)
@@ -21,6 +21,18 @@ import torch._dynamo
 assert torch._dynamo.config.__name__ == {PART!r}
 assert {PART!r} in sys.modules, "not imported when asked for"
 """
+COMPILED = """
+from torch import nn
+def loss(weight):
+    torch.manual_seed(3)
+    return (weight * torch.rand(3)).sum()
+torch.manual_seed(3)
+expected = torch.rand(3).sum()
+compiled = torch.compile(loss, backend="eager")
+assert torch.allclose(compiled(torch.ones(3)), expected)
+told = torch._dynamo.explain(loss)(torch.ones(3))
+print(told.graph_count, told.graph_break_count)
+"""
 
 
 def run(code):
@@ -30,6 +42,32 @@ def run(code):
 def test_an_optimizer_and_meta_do_without_and_who_asks_gets_it():
     done = run(SPARED)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_was_to_be_left_out_is_left_out_when_somebody_compiles():
+    begun = "import sys, torch\nfrom vae_edu.light import spare_the_compiler\n"
+    seeded = "spare_the_compiler()\ntorch.manual_seed(1)\n"
+    spared, plain = run(begun + seeded + COMPILED), run(begun + COMPILED)
+    assert spared.returncode == 0, spared.stderr
+    assert spared.stdout == plain.stdout != ""
+
+
+def test_a_first_check_and_a_first_step_do_without():
+    for module, function in (("feedback", "judge"), ("train", "train")):
+        code = f"import sys\nfrom vae_edu import {module}\n"
+        code += CALLS[function] + f"\nassert {PART!r} not in sys.modules"
+        done = run(code)
+        assert done.returncode == 0, done.stderr
+
+
+CALLS = {
+    "judge": "feedback.judge('log_mean_exp')",
+    "train": (
+        "import torch\nfrom vae_edu.models import mlp_400_20\n"
+        "images = torch.rand(50, 784).round()\n"
+        "train.train(mlp_400_20(), images, train.TrainConfig(epochs=1, batch_size=50))"
+    ),
+}
 
 
 def test_without_it_they_would_not():

@@ -23,7 +23,7 @@ _PACKAGE = Path(__file__).resolve().parents[2]
 # of the package, all that is seen: what a lesson's first cell and the laws need. A new
 # module is not, until it stands here: it may be the instructor's, or answer exercises
 _SEEN = (
-    *("__init__.py", "errors.py", "paths.py", "catalogue.py", "lesson.py"),
+    *("__init__.py", "errors.py", "paths.py", "catalogue.py", "lesson.py", "light.py"),
     *("exercises", "checks", "work.py", "learner", "feedback.py", "aside.py"),
     *("standing.py", "subject.py", "probes.py", "data.py", "mnist.py", "viz.py"),
     *("grading/__init__.py", "grading/wall"),

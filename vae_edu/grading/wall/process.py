@@ -32,8 +32,8 @@ from vae_edu.grading.wall.kinds import (
     Limits,
     kinds,
 )
-from vae_edu.grading.wall.light import spare_the_compiler
 from vae_edu.lesson import find
+from vae_edu.light import spare_the_compiler
 from vae_edu.subject import SubjectError
 
 START_SECONDS = 120.0  # patience with a zygote on a busy machine

@@ -30,7 +30,7 @@ import torch
 from vae_edu import work
 from vae_edu.grading.wall import enter, keeper, wire
 from vae_edu.grading.wall.kinds import BUBBLEWRAP, Limits
-from vae_edu.grading.wall.light import spare_the_compiler
+from vae_edu.light import spare_the_compiler
 from vae_edu.subject import Answer, Engine, Request, SubjectError
 
 

@@ -1,7 +1,8 @@
-"""Keeps torch.compile's machinery out of the processes that judge.
+"""Keeps torch.compile's machinery away from who does not compile.
 
 torch imports it (seconds, 80 MB, copied by each fork) at the first step of an optimizer
-or the first operation on `meta`, only to ask that these be left out when compiling.
+or the first operation on `meta`, only to ask that these be left out when compiling. So
+a learner's first check, or first step of training, would wait for it.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ def spare_the_compiler() -> None:
 class _Later(types.ModuleType):
     """Stands in for the machinery; becomes the real one when that is asked for."""
 
-    @staticmethod
-    def disable(function: Callable[..., Any], *how: Any, **more: Any) -> Any:
-        """Nothing is compiled here, so that nothing is to be left out."""
+    _left_out: list[Callable[..., Any]] = []
+
+    def disable(self, function: Callable[..., Any], *how: Any, **more: Any) -> Any:
+        """Nothing is compiled yet, so that nothing is to be left out yet."""
+        self._left_out.append(function)
         return function
 
     @staticmethod
@@ -42,4 +45,6 @@ class _Later(types.ModuleType):
         if sys.modules.get(NAME) is self:
             del sys.modules[NAME]
             vars(torch).pop("_dynamo", None)
+            for function in self._left_out:  # where torch remembers it: it asks again
+                vars(function).pop("__dynamo_disable", None)
         return getattr(import_module(NAME), name)
