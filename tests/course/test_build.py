@@ -24,9 +24,10 @@ from vae_edu.build import course
 from vae_edu.build.drift import agree
 from vae_edu.build.source import stubbed
 from vae_edu.catalogue import exercises_of, folder_of
-from vae_edu.checks.record import alike, table
+from vae_edu.checks.record import alike
 from vae_edu.errors import CourseError
 from vae_edu.grading.config import ANSWERS
+from vae_edu.lesson import find
 
 LESSONS = course.authored()
 
@@ -81,7 +82,7 @@ def test_recorded_numbers_equal_a_fresh_build(topic, built, root):
 
 @per_lesson
 def test_no_two_mistakes_of_an_exercise_are_alike(topic):
-    for rows in table(topic)["misconceptions"].values():
+    for rows in find(topic).recorded["misconceptions"].values():
         pairs = combinations(rows, 2)
         same = [(a["name"], b["name"]) for a, b in pairs if all_alike(a, b)]
         assert [pair for pair in same if pair[0] != pair[1]] == []
