@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from vae_edu import catalogue, work
 from vae_edu.checks.judging import run_public
+from vae_edu.lesson import AUTHORED
 from vae_edu.subject import local
 
 STATES = ("right", "wrong", "borrowed", "open")
@@ -40,7 +41,7 @@ def _standing(entry: catalogue.Exercise) -> Standing:
     answer = getattr(module, entry.name)
     if answer is module.__stubs__[entry.name]:
         return Standing(entry, "open")
-    if str(answer.__module__).startswith("vae_edu_authored."):
+    if str(answer.__module__).startswith(f"{AUTHORED}."):
         return Standing(entry, "borrowed", "the reference")
     verdicts = run_public(entry.topic, entry.name, local({entry.name: answer}))
     broken = next((v for v in verdicts if not v.holds), None)

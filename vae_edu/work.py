@@ -32,7 +32,7 @@ from vae_edu.learner.shelf import (
 from vae_edu.learner.signature import expect_signature
 from vae_edu.learner.statements import definition_of
 from vae_edu.learner.workfile import texts_of
-from vae_edu.lesson import find
+from vae_edu.lesson import AUTHORED, find
 
 __all__ = [
     "borrowed",
@@ -212,7 +212,7 @@ def _note_of(entry: catalogue.Exercise, answer: Any) -> str:
     cell, name, file = set_aside[entry.name], entry.name, f"work/{entry.topic}.py"
     if cell == "refused":
         return _refused(name)
-    if str(getattr(answer, "__module__", "")).startswith("vae_edu_reference."):
+    if str(getattr(answer, "__module__", "")).startswith(f"{AUTHORED}."):
         return (
             f"The cell of {name} is not filled in; {name} is the reference (borrowed). "
             "What is handed in is the cell, which is still empty."

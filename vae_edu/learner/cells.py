@@ -29,8 +29,9 @@ from vae_edu.learner.statements import (
     needs,
     statements,
 )
+from vae_edu.lesson import AUTHORED
 
-COURSE = ("vae_edu_work.", "vae_edu_authored.", "vae_edu.exercises.")
+COURSE = ("vae_edu_work.", f"{AUTHORED}.", "vae_edu.exercises.")
 
 
 @dataclass(frozen=True)
