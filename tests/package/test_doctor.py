@@ -234,7 +234,8 @@ def test_the_command_looks_at_the_sandbox_too(capsys, monkeypatch):
 
 
 def test_a_copy_without_grading_says_nothing_of_a_sandbox(capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "vae_edu.grading", None)
+    for name in ("vae_edu.grading", "vae_edu.grading.verdict"):
+        monkeypatch.setitem(sys.modules, name, None)
     assert cli.main(["doctor"]) == 0
     assert "sandbox" not in capsys.readouterr().out
 
