@@ -17,6 +17,7 @@ from vae_edu import catalogue
 from vae_edu.cli import main
 from vae_edu.grading.office import fingerprints, similar
 from vae_edu.grading.office.fingerprints import looks
+from vae_edu.lesson import find
 
 LESSON = "04_kl_divergence"
 TOPIC = "kl_divergence"
@@ -51,7 +52,7 @@ def gaussian_kl(mu, log_var):
 
 def variants(topic: str) -> dict[str, list[str]]:
     """The sources of right answers that were written independently, by exercise."""
-    source = (REPOSITORY / "tests" / "variants" / f"{topic}.py").read_text("utf-8")
+    source = find(topic).file("variants").read_text("utf-8")
     found: dict[str, list[str]] = {}
     for node in ast.parse(source).body:
         for call in getattr(node, "decorator_list", []):
