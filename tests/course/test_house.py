@@ -113,6 +113,15 @@ def test_the_product_imports_no_test(path):
         assert [n for n in names if n.split(".")[0] == "tests"] == []
 
 
+JUDGED_BY = [p for p in AUTHORED if p.name in ("hidden.py", "exercises.py")]
+
+
+@pytest.mark.parametrize("path", JUDGED_BY, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_what_a_judge_needs_of_a_lesson_does_without_the_build(path):
+    """Where Gradescope judges, the build is left out."""
+    assert "build" not in heads(path)
+
+
 def test_no_modules_import_each_other_in_a_circle():
     assert circle({name_of(p): needed(tree_of(p)) for p in MODULES}) == []
 
