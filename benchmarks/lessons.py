@@ -2,9 +2,9 @@
 
     python -m benchmarks.lessons [05 10 ...]
 
-A lesson has 60 s on two cores (CONTRIBUTING.md). Machines differ by a factor of three,
-so each row also says how many yardsticks that is: one is a second of matrix products
-and softplus where this was written. What belongs here: that table. What does not: a
+A lesson has 60 s on two cores (CONTRIBUTING.md). Machines differ, so each row also says
+how many yardsticks that is: one is a fixed number of matrix products and softplus, as
+the lessons' networks compute them, tried just before. What belongs here: that table. What does not: a
 test, whose verdict must not hang on who else uses the machine.
 """
 

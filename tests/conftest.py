@@ -21,6 +21,8 @@ os.environ["VAE_EDU_WORK"] = tempfile.mkdtemp(prefix="vae_edu_work_")
 import pytest
 from hypothesis import settings
 
+from vae_edu import catalogue
+
 EMPTY_WORK = Path(os.environ["VAE_EDU_WORK"])
 REPOSITORY = Path(__file__).resolve().parents[1]
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -32,7 +34,7 @@ settings.load_profile("ci" if os.environ.get("CI", "").lower() == "true" else "d
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register a marker for each lesson: `-m lesson04`."""
-    for topic in _topics():
+    for topic in catalogue.TOPICS:
         words = f"{_marker(topic)}: whatever is about lesson {topic}"
         config.addinivalue_line("markers", words)
 
@@ -44,22 +46,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(getattr(pytest.mark, _marker(topic)))
 
 
-def _topics() -> tuple[str, ...]:
-    from vae_edu import catalogue
-
-    return catalogue.TOPICS
-
-
 def _marker(topic: str) -> str:
-    from vae_edu import catalogue
-
-    return f"lesson{catalogue.folder_of(topic)[:2]}"
+    return f"lesson{catalogue.number_of(topic):02d}"
 
 
 def _topics_of(item: pytest.Item) -> set[str]:
     """The lessons in a test's parameters, or whose folder it lies in."""
-    from vae_edu import catalogue
-
     call = getattr(item, "callspec", None)
     values = list(call.params.values()) if call else []
     named = [v if isinstance(v, str) else getattr(v, "topic", None) for v in values]
@@ -93,7 +85,6 @@ def forget_answers() -> None:
     """Put every imported exercise module back to what `work/` holds now."""
     import sys
 
-    from vae_edu import catalogue
     from vae_edu.work import refresh
 
     for topic in catalogue.TOPICS:

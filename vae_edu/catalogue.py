@@ -94,9 +94,13 @@ def _spellings() -> dict[str, str]:
     """What one may write for a lesson, and its topic."""
     known = {}
     for topic, number in _numbers().items():
-        written = (topic, folder_name(number, topic), str(number), f"{number:02d}")
-        known.update(dict.fromkeys(written, topic))
+        known.update(dict.fromkeys(spellings(number, topic), topic))
     return known
+
+
+def spellings(number: int, topic: str) -> tuple[str, ...]:
+    """What one may write for a lesson: its topic, its folder, its number."""
+    return topic, folder_name(number, topic), str(number), f"{number:02d}"
 
 
 def forget() -> None:

@@ -28,7 +28,9 @@ def spare_the_compiler() -> None:
 class _Later(types.ModuleType):
     """Stands in for the machinery; becomes the real one when that is asked for."""
 
-    _left_out: list[Callable[..., Any]] = []
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self._left_out: list[Callable[..., Any]] = []
 
     def disable(self, function: Callable[..., Any], *how: Any, **more: Any) -> Any:
         """Nothing is compiled yet, so that nothing is to be left out yet."""

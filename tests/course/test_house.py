@@ -126,6 +126,40 @@ def test_no_modules_import_each_other_in_a_circle():
     assert circle({name_of(p): needed(tree_of(p)) for p in MODULES}) == []
 
 
+# docs/architecture.md, from below; of a module in none of these, the engine
+FLOORS = {
+    "ground": (
+        *("catalogue", "errors", "paths", "data", "mnist", "viz"),
+        *("light", "aside", "doctor"),
+    ),
+    "checks": ("checks", "subject", "probes", "lesson"),
+    "engine": (),
+    "learner": ("work", "learner", "feedback", "standing", "handin", "exercises"),
+    "build": ("build",),
+    "wall": ("grading.wall",),
+    "verdict": ("grading.verdict",),
+    "office": ("grading",),
+    "face": ("cli", ""),
+}
+
+
+def floor_of(module: str) -> str:
+    """The floor that names a module, or the nearest folder above it."""
+    parts = module.split(".")
+    above = [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
+    homes = {name: floor for floor, names in FLOORS.items() for name in names}
+    return next((homes[name] for name in above if name in homes), "engine")
+
+
+@per_module
+def test_a_module_needs_no_floor_above_its_own(path):
+    order = [*FLOORS]
+    own = floor_of(name_of(path))
+    needs = {n: floor_of(n) for n in needed(tree_of(path)) if n}
+    higher = {n: f for n, f in needs.items() if order.index(f) > order.index(own)}
+    assert higher == {}
+
+
 def needed(tree: ast.Module) -> set[str]:
     """The modules of the package that one needs when it is imported itself."""
     top = ast.Module(list(at_import(tree.body)), [])

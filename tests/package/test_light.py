@@ -21,17 +21,19 @@ import torch._dynamo
 assert torch._dynamo.config.__name__ == {PART!r}
 assert {PART!r} in sys.modules, "not imported when asked for"
 """
-COMPILED = """
-from torch import nn
-def loss(weight):
-    torch.manual_seed(3)
-    return (weight * torch.rand(3)).sum()
-torch.manual_seed(3)
-expected = torch.rand(3).sum()
-compiled = torch.compile(loss, backend="eager")
-assert torch.allclose(compiled(torch.ones(3)), expected)
-told = torch._dynamo.explain(loss)(torch.ones(3))
-print(told.graph_count, told.graph_break_count)
+LEFT_OUT = """
+import torch
+from vae_edu.light import spare_the_compiler
+spare_the_compiler()
+def own(): return 3
+left = torch._compile._disable_dynamo(own)  # as torch leaves its own out
+assert left() == 3
+assert vars(own)["__dynamo_disable"] is own, "left out by the stand-in"
+torch._dynamo.config
+assert left() == 3
+assert vars(own)["__dynamo_disable"] is not own, "not left out by the real one"
+half = torch.compile(lambda x: x / 2, backend="eager")
+assert half(torch.ones(3)).tolist() == [0.5] * 3
 """
 
 
@@ -44,12 +46,9 @@ def test_an_optimizer_and_meta_do_without_and_who_asks_gets_it():
     assert done.returncode == 0, done.stderr
 
 
-def test_what_was_to_be_left_out_is_left_out_when_somebody_compiles():
-    begun = "import sys, torch\nfrom vae_edu.light import spare_the_compiler\n"
-    seeded = "spare_the_compiler()\ntorch.manual_seed(1)\n"
-    spared, plain = run(begun + seeded + COMPILED), run(begun + COMPILED)
-    assert spared.returncode == 0, spared.stderr
-    assert spared.stdout == plain.stdout != ""
+def test_what_was_to_be_left_out_is_left_out_once_somebody_compiles():
+    done = run(LEFT_OUT)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_first_check_and_a_first_step_do_without():
@@ -61,7 +60,11 @@ def test_a_first_check_and_a_first_step_do_without():
 
 
 CALLS = {
-    "judge": "feedback.judge('log_mean_exp')",
+    "judge": (
+        "from vae_edu.lesson import find\n"
+        "judged = feedback.judge(find('04').reference['gaussian_kl'])\n"
+        "assert judged.passed"
+    ),
     "train": (
         "import torch\nfrom vae_edu.models import mlp_400_20\n"
         "images = torch.rand(50, 784).round()\n"

@@ -82,6 +82,7 @@ def test_lesson_seed_and_policy_decide(key, tmp_path):
     [
         ("solutions/04_x/hidden.py", True),
         ("vae_edu/checks/x.json", True),
+        ("vae_edu/learner/x.py", True),
         ("vae_edu/grading/wall/x.py", True),
         ("vae_edu/grading/verdict/x.py", True),
         ("vae_edu/grading/office/x.py", False),

@@ -80,8 +80,8 @@ def command(lessons: list[str], target: str | None, *, execute: bool) -> int:
 def _topic_of(lesson: str) -> str:
     """As `catalogue.topic_of`, of lessons that were never built, too."""
     for topic, folder in sources().items():
-        number = folder.name.partition("_")[0]
-        if lesson.strip() in (topic, folder.name, number, str(int(number))):
+        number = int(folder.name.partition("_")[0])
+        if lesson.strip() in catalogue.spellings(number, topic):
             return topic
     return catalogue.topic_of(lesson)
 

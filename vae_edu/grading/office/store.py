@@ -34,7 +34,8 @@ OLD = 3600.0  # seconds after which one of another machine has been left behind
 # what judges; a word that changes in the command line or in a report re-grades nobody
 _JUDGES = (
     *("vae_edu/checks/**/*.py", "vae_edu/checks/**/*.json", "vae_edu/exercises/*.py"),
-    *("vae_edu/grading/wall/*.py", "vae_edu/grading/verdict/*.py", "vae_edu/*.py"),
+    *("vae_edu/learner/*.py", "vae_edu/*.py"),  # what is an answer; what a run is
+    *("vae_edu/grading/wall/*.py", "vae_edu/grading/verdict/*.py"),
     *("solutions/*/hidden.py", "solutions/*/exercises.py"),
 )
 _FACES = ("cli.py", "doctor.py")

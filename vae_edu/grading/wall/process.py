@@ -16,11 +16,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vae_edu import catalogue
 from vae_edu.errors import CourseError
-from vae_edu.grading.verdict.answers import Submission
 from vae_edu.grading.wall import enter, start, wire
 from vae_edu.grading.wall.kinds import (
     BUBBLEWRAP,
@@ -35,6 +34,9 @@ from vae_edu.grading.wall.kinds import (
 from vae_edu.lesson import find
 from vae_edu.light import spare_the_compiler
 from vae_edu.subject import SubjectError
+
+if TYPE_CHECKING:
+    from vae_edu.grading.verdict.answers import Submission
 
 START_SECONDS = 120.0  # patience with a zygote on a busy machine
 GONE_SECONDS = 5.0  # patience with the end of a killed session
