@@ -4,8 +4,8 @@
 
 A lesson has 60 s on two cores (CONTRIBUTING.md). Machines differ, so each row also says
 how many yardsticks that is: one is a fixed number of matrix products and softplus, as
-the lessons' networks compute them, tried just before. What belongs here: that table. What does not: a
-test, whose verdict must not hang on who else uses the machine.
+the lessons' networks compute them, tried just before. What belongs here: that table.
+What does not: a test, whose verdict must not hang on who else uses the machine.
 """
 
 from __future__ import annotations
